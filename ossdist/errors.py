@@ -1,0 +1,360 @@
+"""Every error that OSSDist raises on purpose, split by whose fault it is.
+
+::
+
+    OssdistError
+    +-- TrustError                  somebody signed wrongly, or nobody did
+    |   +-- SignatureError          a signature is missing, bad, or by a key that the root does not list
+    |   +-- ExpiredError            the document's time is over
+    |   +-- RollbackError           the document is older than one already seen
+    |   `-- ManifestMismatchError   a signed document is not the one that the channel lists
+    +-- FormatError                 a document, name or torrent is malformed
+    |   `-- UnsafePathError         a path that would leave its folder, or stands there twice
+    +-- IntegrityError              bytes are not those that were signed
+    |   +-- FileHashError           a whole file's length or SHA-256
+    |   `-- TorrentMismatchError    a torrent's info-hash, file list or lengths
+    +-- SourceError                 nobody gives us the bytes
+    |   +-- NotFoundError           the channel, release or file does not exist there
+    |   +-- MirrorError             one HTTP source failed
+    |   +-- TooLargeError           an answer is longer than it may be
+    |   `-- SourcesExhaustedError   no peer and no mirror gives anything any more
+    +-- StorageError                the disk, at this end
+    |   +-- DiskFullError
+    |   +-- TargetNotWritableError
+    |   `-- TargetBusyError         another process works on the same target
+    +-- SwarmError                  the BitTorrent engine refused something
+    `-- ProgramMissingError         a program that we call (gpg) is not installed
+
+A caller's mistake stays ``ValueError`` or ``TypeError``. Messages say what happened, to what, and what to do;
+the data stand in attributes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+
+class OssdistError(Exception):
+    """Base of all errors of this library."""
+
+
+# --- trust -----------------------------------------------------------------------------------------------
+
+
+class TrustError(OssdistError):
+    """A signed document must not be believed.
+
+    Attributes:
+        document: Which document, for instance ``channel.json``.
+    """
+
+    def __init__(self, message: str, *, document: str) -> None:
+        super().__init__(message)
+        self.document = document
+
+
+class SignatureError(TrustError):
+    """Fewer good signatures than the role's threshold.
+
+    Attributes:
+        role: The role that had to sign (``root``, ``channel``, ``release``).
+        threshold: How many of the role's keys must have signed.
+        good: Primary fingerprints of the role's keys whose signature is good.
+        refused: What was wrong with every other signature, in the order in which they were given.
+    """
+
+    def __init__(
+        self, *, document: str, role: str, threshold: int, good: Sequence[str], refused: Sequence[str]
+    ) -> None:
+        why = "; ".join(refused) if refused else "no signature was found beside it"
+        super().__init__(
+            f"{document}: {len(good)} good signature(s) of role {role!r}, {threshold} needed ({why}). "
+            "Do not use it; fetch it again from another mirror, or ask the publisher which keys sign.",
+            document=document,
+        )
+        self.role = role
+        self.threshold = threshold
+        self.good = tuple(good)
+        self.refused = tuple(refused)
+
+
+class ExpiredError(TrustError):
+    """The document was valid once, and is not any more.
+
+    Attributes:
+        expires: When its time ended.
+        now: The time that it was compared with.
+    """
+
+    def __init__(self, *, document: str, expires: datetime, now: datetime) -> None:
+        super().__init__(
+            f"{document} expired at {expires.isoformat()} (now {now.isoformat()}). The mirror may be stale or "
+            "held back: try another one, and check this machine's clock.",
+            document=document,
+        )
+        self.expires = expires
+        self.now = now
+
+
+class RollbackError(TrustError):
+    """The document's serial is lower than one that was already accepted.
+
+    Attributes:
+        serial: The serial offered.
+        known: The highest serial accepted before.
+    """
+
+    def __init__(self, *, document: str, serial: int, known: int) -> None:
+        super().__init__(
+            f"{document} has serial {serial}, but serial {known} was accepted before. The mirror is stale or "
+            "replays an old state: try another one.",
+            document=document,
+        )
+        self.serial = serial
+        self.known = known
+
+
+class ManifestMismatchError(TrustError):
+    """A release's manifest is not the one that the channel lists.
+
+    Attributes:
+        expected: The signed value.
+        actual: The value found.
+    """
+
+    def __init__(self, *, document: str, what: str, expected: object, actual: object) -> None:
+        super().__init__(
+            f"{document}: the channel lists {what} {expected}, found {actual}. The mirror mixes states or "
+            "was tampered with: try another one.",
+            document=document,
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+# --- form ------------------------------------------------------------------------------------------------
+
+
+class FormatError(OssdistError):
+    """A document, name, version or torrent does not have the form that it must have.
+
+    Attributes:
+        document: Which document.
+    """
+
+    def __init__(self, message: str, *, document: str) -> None:
+        super().__init__(f"{document}: {message}")
+        self.document = document
+
+
+class UnsafePathError(FormatError):
+    """A path is absolute, climbs with ``..``, is not portable, or stands in the manifest twice.
+
+    Attributes:
+        path: The offending path.
+    """
+
+    def __init__(self, path: str, reason: str, *, document: str) -> None:
+        super().__init__(f"path {path!r} {reason}; the manifest is refused whole", document=document)
+        self.path = path
+
+
+# --- integrity -------------------------------------------------------------------------------------------
+
+
+class IntegrityError(OssdistError):
+    """Bytes are not those that were signed."""
+
+
+class FileHashError(IntegrityError):
+    """A whole file's length or SHA-256 is not the signed one.
+
+    Attributes:
+        path: The file.
+        what: ``length`` or ``sha256``.
+        expected: The signed value.
+        actual: The value found.
+    """
+
+    def __init__(self, path: str, *, what: str, expected: object, actual: object) -> None:
+        super().__init__(
+            f"{path}: {what} is {actual}, signed is {expected}. The file was not installed; fetch it again."
+        )
+        self.path = path
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+
+
+class TorrentMismatchError(IntegrityError):
+    """A torrent does not carry what the signed release says.
+
+    Attributes:
+        torrent: Which torrent.
+        what: Which property.
+        expected: The signed value.
+        actual: The value found.
+    """
+
+    def __init__(self, torrent: str, *, what: str, expected: object, actual: object) -> None:
+        super().__init__(
+            f"{torrent}: {what} is {actual}, signed is {expected}. The torrent was swapped or damaged: "
+            "fetch it from another mirror."
+        )
+        self.torrent = torrent
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+
+
+# --- sources ---------------------------------------------------------------------------------------------
+
+
+class SourceError(OssdistError):
+    """Nobody gives us the bytes."""
+
+
+class NotFoundError(SourceError):
+    """Something does not exist where we looked.
+
+    Attributes:
+        what: What was looked for.
+        where: Where.
+    """
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} does not exist in {where}. Check the name, the version and the address.")
+        self.what = what
+        self.where = where
+
+
+class MirrorError(SourceError):
+    """One HTTP source failed.
+
+    Attributes:
+        url: The address that was asked.
+        reason: What went wrong.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}. Try again later or use another mirror.")
+        self.url = url
+        self.reason = reason
+
+
+class TooLargeError(SourceError):
+    """An answer is longer than it may be; the rest was not read.
+
+    Attributes:
+        url: The address that was asked.
+        limit_bytes: The bound.
+    """
+
+    def __init__(self, url: str, limit_bytes: int) -> None:
+        super().__init__(
+            f"{url}: the answer is longer than the {limit_bytes} bytes allowed. Use another mirror."
+        )
+        self.url = url
+        self.limit_bytes = limit_bytes
+
+
+class SourcesExhaustedError(SourceError):
+    """No peer and no mirror has given anything for as long as the configuration allows.
+
+    Attributes:
+        release: Which release.
+        bytes_done: How much was fetched and verified; it stays on disk for the next try.
+        bytes_total: How much the release has.
+        attempts: What was tried, each with what came of it.
+    """
+
+    def __init__(
+        self, release: str, *, bytes_done: int, bytes_total: int, waited_s: float, attempts: Mapping[str, str]
+    ) -> None:
+        tried = "; ".join(f"{source}: {outcome}" for source, outcome in attempts.items()) or "nothing to ask"
+        super().__init__(
+            f"{release}: sources exhausted, no data for {waited_s:.1f} s at {bytes_done} of {bytes_total} "
+            f"bytes ({tried}). What is there is kept: run it again when a seed or mirror is back."
+        )
+        self.release = release
+        self.bytes_done = bytes_done
+        self.bytes_total = bytes_total
+        self.attempts = dict(attempts)
+
+
+# --- this end --------------------------------------------------------------------------------------------
+
+
+class StorageError(OssdistError):
+    """The disk at this end.
+
+    Attributes:
+        path: Where.
+    """
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DiskFullError(StorageError):
+    """Not enough room.
+
+    Attributes:
+        needed_bytes: How much is still needed, when it is known.
+        free_bytes: How much is free, when it is known.
+    """
+
+    def __init__(
+        self, path: Path, *, needed_bytes: int | None = None, free_bytes: int | None = None
+    ) -> None:
+        amount = f": {needed_bytes} bytes needed, {free_bytes} free" if needed_bytes is not None else ""
+        super().__init__(
+            f"no room left on the disk of {path}{amount}. Free some space and run it again: "
+            "what was fetched is kept.",
+            path=path,
+        )
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
+class TargetNotWritableError(StorageError):
+    """The target folder cannot be written to."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"cannot write to {path}: {reason}. Choose another folder or mend its rights.", path=path
+        )
+        self.reason = reason
+
+
+class TargetBusyError(StorageError):
+    """Another process downloads the same release into the same folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is in use by another download of the same release. Wait for it, or choose another "
+            "folder.",
+            path=path,
+        )
+
+
+class SwarmError(OssdistError):
+    """The BitTorrent engine refused something."""
+
+
+class ProgramMissingError(OssdistError):
+    """A program that we call is not installed, or does not answer.
+
+    Attributes:
+        program: Its name.
+    """
+
+    def __init__(self, program: str, reason: str, hint: str) -> None:
+        super().__init__(f"{program}: {reason}. {hint}")
+        self.program = program

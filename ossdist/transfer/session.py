@@ -1,0 +1,430 @@
+"""What a BitTorrent session must be able to do, and the values that it speaks in.
+
+Two implementations pass the same contract tests: `ossdist.swarm.LibtorrentSession`, which talks to the world,
+and `ossdist.sim.MemorySession`, whose network is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+# --- what is asked for -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddTorrent:
+    """Everything that a session needs to start on a torrent.
+
+    Attributes:
+        source: A parsed torrent, or a magnet link (BEP 9).
+        save_path: Folder in which the torrent's files stand or will stand.
+        peers: Peers that are known already; they are dialled at once.
+        trackers: Announce addresses. Those inside the torrent are *not* used: nobody signed them.
+        web_seeds: BEP 19 addresses; same remark.
+        rename: New paths by file index, relative to ``save_path`` or absolute.
+        seed: The files are complete and were verified; pieces are checked again when they are first read.
+        sequential: Ask for pieces in order (see `ossdist.transfer.watch.prefer_sequential`).
+        dht, lsd, pex: Which ways of finding peers this torrent may use, as far as the session has them.
+        resume_data: From `Torrent.resume_data`, if the files have not changed since.
+    """
+
+    source: Metainfo | str
+    save_path: Path
+    peers: tuple[Address, ...] = ()
+    trackers: tuple[str, ...] = ()
+    web_seeds: tuple[str, ...] = ()
+    rename: tuple[tuple[int, Path], ...] = ()
+    seed: bool = False
+    sequential: bool = False
+    dht: bool = True
+    lsd: bool = True
+    pex: bool = True
+    resume_data: bytes | None = None
+
+
+# --- what it is like now ---------------------------------------------------------------------------------
+
+
+class TorrentState(Enum):
+    """What a torrent is busy with."""
+
+    CHECKING = "checking"
+    METADATA = "metadata"
+    DOWNLOADING = "downloading"
+    SEEDING = "seeding"
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentStatus:
+    """A torrent at one moment.
+
+    Attributes:
+        state: What it is busy with.
+        paused: It neither sends nor asks.
+        error: Why it stopped, or an empty string.
+        bytes_done: Bytes on disk that are verified, or in pieces that are under way.
+        bytes_total: Bytes of the payload.
+        payload_download: Payload received since it was added, from peers and web seeds, wasted bytes counted.
+        payload_upload: Payload sent since it was added.
+        download_bytes_per_s: Payload rate now.
+        upload_bytes_per_s: Payload rate now.
+        peers: Connected peers, web seeds counted.
+        seeds: Those of them that have everything.
+        failed_bytes: Received and thrown away because a piece's hash was wrong.
+        redundant_bytes: Received twice.
+        distributed_copies: Full copies among connected peers; -1 if that is not known.
+    """
+
+    state: TorrentState
+    paused: bool
+    error: str
+    bytes_done: int
+    bytes_total: int
+    payload_download: int
+    payload_upload: int
+    download_bytes_per_s: int
+    upload_bytes_per_s: int
+    peers: int
+    seeds: int
+    failed_bytes: int = 0
+    redundant_bytes: int = 0
+    distributed_copies: float = -1.0
+
+
+class PeerKind(Enum):
+    """How a source of bytes is spoken to."""
+
+    PEER = "peer"
+    WEB_SEED = "web seed"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A connected peer at one moment.
+
+    Attributes:
+        address: Where it is.
+        kind: Peer or web seed.
+        key: Tells connections apart; a peer that comes back has a new one.
+        client: What it calls itself, or a web seed's address. A claim, not a fact.
+        seed: It has everything.
+        choking: It sends us nothing at the moment.
+        snubbed: It owes us data for too long.
+        payload_download: Payload received from it over this connection.
+        payload_upload: Payload sent to it over this connection.
+        download_bytes_per_s: Payload rate now.
+        upload_bytes_per_s: Payload rate now.
+        utp: Connected over uTP (BEP 29), not TCP.
+    """
+
+    address: Address
+    kind: PeerKind
+    key: str
+    client: str
+    seed: bool
+    choking: bool
+    snubbed: bool
+    payload_download: int
+    payload_upload: int
+    download_bytes_per_s: int
+    upload_bytes_per_s: int
+    utp: bool = False
+
+
+# --- what happens ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PieceVerified:
+    """A piece is complete and its hash is right."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFailed:
+    """A piece's hash was wrong; it will be fetched again."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckingDone:
+    """What was on disk has been checked; the transfer proper begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Every piece is here and verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataReceived:
+    """A magnet link's info dictionary has arrived.
+
+    Attributes:
+        metainfo: The torrent, as far as the info dictionary tells.
+    """
+
+    metainfo: Metainfo
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A peer's handshake is done, in either direction."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected:
+    """A connection ended."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerBanned:
+    """A peer or web seed sent wrong data too often and is not used any more."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerReplied:
+    """A tracker answered.
+
+    Attributes:
+        url: Which.
+        peers: How many peers it named.
+    """
+
+    url: str
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerFailed:
+    """A tracker did not answer, or refused."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSeedFailed:
+    """A web seed did not answer, or refused."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed:
+    """The disk refused; the torrent has stopped.
+
+    Attributes:
+        path: Which file.
+        errno: The operating system's number, 0 if it gave none.
+        reason: In words.
+    """
+
+    path: str
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """Some events did not fit the queue: look at the status instead of counting."""
+
+
+TorrentEvent = (
+    PieceVerified
+    | PieceFailed
+    | CheckingDone
+    | Finished
+    | MetadataReceived
+    | PeerConnected
+    | PeerDisconnected
+    | PeerBanned
+    | TrackerReplied
+    | TrackerFailed
+    | WebSeedFailed
+    | StorageFailed
+    | EventsLost
+)
+
+_E = TypeVar("_E", bound=TorrentEvent)
+
+
+@dataclass(slots=True)
+class Subscription:
+    """Events of one torrent from the moment of subscribing on, in order.
+
+    Use it as a context manager, so that the torrent stops feeding it.
+    """
+
+    _release: set[Subscription] = field(repr=False)
+    _events: deque[TorrentEvent] = field(default_factory=deque[TorrentEvent], repr=False)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    def feed(self, event: TorrentEvent) -> None:
+        """Adds an event; called by the session, on the event loop."""
+        self._events.append(event)
+        self._arrived.set()
+
+    async def next(self) -> TorrentEvent:
+        """Waits for the next event."""
+        while not self._events:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._events.popleft()
+
+    def drain(self) -> list[TorrentEvent]:
+        """Every event that has arrived, without waiting."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def until(self, kind: type[_E], *, timeout_s: float) -> _E:
+        """Waits for an event of that kind and drops those before it.
+
+        Raises:
+            TimeoutError: None came in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                event = await self.next()
+                if isinstance(event, kind):
+                    return event
+
+    def __enter__(self) -> Subscription:
+        self._release.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release.discard(self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+# --- the protocols ---------------------------------------------------------------------------------------
+
+
+class Torrent(Protocol):
+    """One torrent in a session.
+
+    After `remove`, or after the session was closed, every method raises `SwarmError`.
+    """
+
+    @property
+    def info_hashes(self) -> InfoHashes:
+        """Its identity."""
+        ...
+
+    def subscribe(self) -> Subscription:
+        """Events from now on; a context manager."""
+        ...
+
+    async def status(self) -> TorrentStatus:
+        """What it is like now."""
+        ...
+
+    async def peers(self) -> tuple[PeerStatus, ...]:
+        """Connected peers and web seeds."""
+        ...
+
+    async def connect(self, peer: Address) -> None:
+        """Dials a peer."""
+        ...
+
+    async def add_web_seed(self, url: str) -> None:
+        """Adds a BEP 19 web seed; one that is there already stays as it is."""
+        ...
+
+    async def remove_web_seed(self, url: str) -> None:
+        """Stops using a web seed."""
+        ...
+
+    async def add_piece(self, index: int, data: bytes) -> None:
+        """Hands in a piece from elsewhere; `PieceVerified` or `PieceFailed` tells what came of it.
+
+        Raises:
+            ValueError: There is no such piece, or it has another length.
+        """
+        ...
+
+    async def set_sequential(self, *, enabled: bool) -> None:
+        """Asks for pieces in order, or rarest first."""
+        ...
+
+    async def pause(self) -> None:
+        """Disconnects everybody and stays so."""
+        ...
+
+    async def resume(self) -> None:
+        """Goes on after `pause`, or after the cause of `StorageFailed` was mended."""
+        ...
+
+    async def recheck(self) -> None:
+        """Checks every piece on disk again; `CheckingDone` tells when."""
+        ...
+
+    async def rename(self, index: int, path: Path) -> None:
+        """Moves a file while it stays connected and served; replaces what stands there.
+
+        Args:
+            index: `TorrentFile.index`.
+            path: Absolute, on the same file system.
+
+        Raises:
+            StorageError: The file could not be moved.
+        """
+        ...
+
+    async def resume_data(self) -> bytes:
+        """Opaque state for `AddTorrent.resume_data`, after what is in memory was written to the files."""
+        ...
+
+    async def remove(self) -> None:
+        """Leaves the swarm; the files stay, complete up to the last verified piece."""
+        ...
+
+
+class Session(Protocol):
+    """A party to swarms: listens, dials, keeps torrents."""
+
+    @property
+    def listen_port(self) -> int:
+        """The port on which peers may connect; 0 if it listens nowhere."""
+        ...
+
+    async def add(self, request: AddTorrent) -> Torrent:
+        """Starts on a torrent.
+
+        Raises:
+            SwarmError: It is there already, or the engine refuses it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leaves all swarms and frees every thread, socket and file. Closing twice is fine."""
+        ...
