@@ -256,9 +256,7 @@ class TooLargeError(SourceError):
     """
 
     def __init__(self, url: str, limit_bytes: int) -> None:
-        super().__init__(
-            f"{url}: the answer is longer than the {limit_bytes} bytes allowed. Use another mirror."
-        )
+        super().__init__(f"{url}: the answer is longer than the {limit_bytes} bytes allowed. Use another mirror.")
         self.url = url
         self.limit_bytes = limit_bytes
 
@@ -310,13 +308,10 @@ class DiskFullError(StorageError):
         free_bytes: How much is free, when it is known.
     """
 
-    def __init__(
-        self, path: Path, *, needed_bytes: int | None = None, free_bytes: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, needed_bytes: int | None = None, free_bytes: int | None = None) -> None:
         amount = f": {needed_bytes} bytes needed, {free_bytes} free" if needed_bytes is not None else ""
         super().__init__(
-            f"no room left on the disk of {path}{amount}. Free some space and run it again: "
-            "what was fetched is kept.",
+            f"no room left on the disk of {path}{amount}. Free some space and run it again: what was fetched is kept.",
             path=path,
         )
         self.needed_bytes = needed_bytes
@@ -327,9 +322,7 @@ class TargetNotWritableError(StorageError):
     """The target folder cannot be written to."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"cannot write to {path}: {reason}. Choose another folder or mend its rights.", path=path
-        )
+        super().__init__(f"cannot write to {path}: {reason}. Choose another folder or mend its rights.", path=path)
         self.reason = reason
 
 
@@ -338,8 +331,7 @@ class TargetBusyError(StorageError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is in use by another download of the same release. Wait for it, or choose another "
-            "folder.",
+            f"{path} is in use by another download of the same release. Wait for it, or choose another folder.",
             path=path,
         )
 

@@ -133,9 +133,7 @@ class Channel(_Document):
     def find(self, name: str, version: str | None = None) -> ReleaseEntry | None:
         """The release of that name and version, or the newest of that name; None if there is none."""
         candidates = [
-            entry
-            for entry in self.releases
-            if entry.name == name and (version is None or entry.version == version)
+            entry for entry in self.releases if entry.name == name and (version is None or entry.version == version)
         ]
         return max(candidates, key=lambda entry: entry.serial, default=None)
 
@@ -250,9 +248,7 @@ def decode_root(data: bytes) -> Root:
         if len(set(role.keys)) != len(role.keys):
             raise FormatError(f"role {name!r} lists a key twice", document=layout.ROOT)
         if role.threshold > len(role.keys):
-            raise FormatError(
-                f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=layout.ROOT
-            )
+            raise FormatError(f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=layout.ROOT)
         missing = [key for key in role.keys if key not in root.keys]
         if missing:
             raise FormatError(f"role {name!r} lists {missing[0]}, which is not in keys", document=layout.ROOT)

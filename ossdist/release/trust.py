@@ -121,9 +121,7 @@ class TrustedRelease:
     signed_by: SignedBy
 
 
-def count_signatures(
-    root: Root, role: RoleName, signatures: Sequence[CheckedSignature], *, document: str
-) -> SignedBy:
+def count_signatures(root: Root, role: RoleName, signatures: Sequence[CheckedSignature], *, document: str) -> SignedBy:
     """Counts the good signatures of a role's keys.
 
     Raises:
@@ -140,9 +138,7 @@ def count_signatures(
         elif signature.fingerprint not in good:
             good.append(signature.fingerprint)
     if len(good) < rule.threshold:
-        raise SignatureError(
-            document=document, role=role, threshold=rule.threshold, good=good, refused=refused
-        )
+        raise SignatureError(document=document, role=role, threshold=rule.threshold, good=good, refused=refused)
     return SignedBy(role=role, threshold=rule.threshold, keys=tuple(sorted(good)))
 
 

@@ -10,13 +10,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
 
 # --- what is asked for -----------------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ class Subscription:
                 if isinstance(event, kind):
                     return event
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         self._release.add(self)
         return self
 

@@ -1,0 +1,1 @@
+"""OSSDist distributes large open source packages through a swarm."""

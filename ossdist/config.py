@@ -1,0 +1,124 @@
+"""Settings, as frozen values with the units in their names.
+
+`ossdist.swarm.settings` is the one place that maps them to libtorrent's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmConfig:
+    """How a session takes part in swarms.
+
+    Attributes:
+        listen: Interfaces and ports, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``, port 0 for any; empty to listen
+            nowhere.
+        outgoing: Addresses from which to dial; empty for the system's choice.
+        trackers, dht, lsd, pex: Ways of finding peers (BEP 3/15, 5, 14, 11).
+        dht_nodes: ``HOST:PORT`` of nodes through which to join the DHT.
+        port_mapping: Ask the router for a port by UPnP and NAT-PMP.
+        outgoing_utp: Dial over uTP as well; off, because it is several times slower than TCP here
+            (docs/libtorrent.md). uTP connections from others are always taken.
+        upload_bytes_per_s: Payload and protocol, all torrents together; 0 for no limit.
+        download_bytes_per_s: The same, the other way.
+        connections: Most peers at a time, all torrents together.
+        unchoke_slots: To how many peers at a time payload is sent.
+        same_address_peers: Take several peers behind one address (one NAT, one machine).
+        private_network: Lift the DHT's rules that only make sense on the open internet, so that it works
+            between hosts of one network or machine.
+        user_agent: What we call ourselves.
+        alert_queue: How many alerts libtorrent keeps for us before it drops some.
+        event_deadline_s: How long an answer of the engine itself may take before it counts as stuck.
+    """
+
+    listen: tuple[str, ...] = ("0.0.0.0:0", "[::]:0")
+    outgoing: tuple[str, ...] = ()
+    trackers: bool = True
+    dht: bool = True
+    lsd: bool = True
+    pex: bool = True
+    dht_nodes: tuple[str, ...] = ()
+    port_mapping: bool = True
+    outgoing_utp: bool = False
+    upload_bytes_per_s: int = 0
+    download_bytes_per_s: int = 0
+    connections: int = 400
+    unchoke_slots: int = 8
+    same_address_peers: bool = True
+    private_network: bool = False
+    user_agent: str = "OSSDist/0.1"
+    alert_queue: int = 20_000
+    event_deadline_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConfig:
+    """When a transfer acts.
+
+    Attributes:
+        poll_s: How often status is read and `Progress` reported.
+        resume_save_s: How often the state for resuming is written.
+        swarm_patience_s: Without new data for so long, the other swarm of the same bytes is tried.
+        exhausted_after_s: Without new data for so long, the transfer ends with `SourcesExhaustedError`.
+        web_seed_retry_s: First pause before a web seed that failed is asked again; it doubles each time.
+        web_seed_retry_max_s: The longest such pause.
+        rate_window_s: Over how long the reported rate is smoothed.
+        hash_chunk_bytes: How much is read at once for the whole-file hash.
+        whole_file_hash: Check every whole file against its signed SHA-256. Only a benchmark turns it off.
+    """
+
+    poll_s: float = 0.5
+    resume_save_s: float = 5.0
+    swarm_patience_s: float = 10.0
+    exhausted_after_s: float = 60.0
+    web_seed_retry_s: float = 2.0
+    web_seed_retry_max_s: float = 60.0
+    rate_window_s: float = 5.0
+    hash_chunk_bytes: int = 1 << 20
+    whole_file_hash: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchConfig:
+    """How documents are fetched over HTTP.
+
+    Attributes:
+        connect_timeout_s: For the connection.
+        read_timeout_s: Between two reads.
+        total_timeout_s: For one document.
+        redirects: How many are followed; never from https to http.
+        ca_bundle: Certificates to trust instead of the system's.
+    """
+
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 10.0
+    total_timeout_s: float = 60.0
+    redirects: int = 5
+    ca_bundle: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Everything that a client can be told.
+
+    Attributes:
+        swarm: The session.
+        transfer: Each transfer.
+        fetch: Documents over HTTP.
+        peers_enabled: Use the swarm; without it only mirrors are used and nothing listens.
+        mirrors_enabled: Use HTTP mirrors for payload.
+        seed_after: Keep sharing what was downloaded until the client is closed.
+    """
+
+    swarm: SwarmConfig = field(default_factory=SwarmConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    peers_enabled: bool = True
+    mirrors_enabled: bool = True
+    seed_after: bool = True

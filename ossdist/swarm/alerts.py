@@ -1,0 +1,199 @@
+"""libtorrent's alerts as typed events: a table from alert type to a pure function.
+
+Every function copies what it needs. An alert that is touched after the next ``pop_alerts`` crashes the process, so
+none may leave this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import libtorrent as lt
+
+from ossdist.transfer.metainfo import Address
+from ossdist.transfer.session import (
+    CheckingDone,
+    EventsLost,
+    Finished,
+    PeerBanned,
+    PeerConnected,
+    PeerDisconnected,
+    PieceFailed,
+    PieceVerified,
+    StorageFailed,
+    TorrentEvent,
+    TrackerFailed,
+    TrackerReplied,
+    WebSeedFailed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# --- what only this package needs to know ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataArrived:
+    """A magnet link's info dictionary is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDataReady:
+    """The answer to a request for resume data."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDataFailed:
+    """There is no resume data to be had."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRenamed:
+    """A file has its new name."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRenameFailed:
+    """A file keeps its old name."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentRemoved:
+    """The torrent has left the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSucceeded:
+    """A socket listens."""
+
+    address: Address
+    tcp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListenFailed:
+    """A socket does not listen."""
+
+    interface: str
+    reason: str
+
+
+Answer = (
+    MetadataArrived
+    | ResumeDataReady
+    | ResumeDataFailed
+    | FileRenamed
+    | FileRenameFailed
+    | TorrentRemoved
+    | ListenSucceeded
+    | ListenFailed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An event and the torrent that it belongs to.
+
+    Attributes:
+        hashes: The torrent's info-hashes, hexadecimal, as far as they are known; empty for the whole session.
+        event: What happened.
+    """
+
+    hashes: tuple[str, ...]
+    event: TorrentEvent | Answer
+
+
+def convert(alert: lt.alert) -> Routed | None:
+    """Copies an alert into an event; None for one that nobody asks for."""
+    convert_one = _TABLE.get(type(alert))
+    if convert_one is None:
+        return None
+    event = convert_one(alert)
+    if isinstance(alert, lt.torrent_removed_alert):
+        return Routed(_hashes(alert.info_hashes), event)
+    if isinstance(alert, lt.torrent_alert):
+        try:
+            return Routed(_hashes(alert.handle.info_hashes()), event)
+        except RuntimeError:  # the torrent was removed after the alert was posted
+            return None
+    return Routed((), event)
+
+
+def _hashes(hashes: lt.info_hash_t) -> tuple[str, ...]:
+    found: list[str] = []
+    if hashes.has_v1():
+        found.append(str(hashes.v1))
+    if hashes.has_v2():
+        found.append(str(hashes.v2))
+    return tuple(found)
+
+
+def _address(endpoint: tuple[str, int]) -> Address:
+    return Address(endpoint[0], endpoint[1])
+
+
+def _storage_failed(alert: lt.file_error_alert) -> StorageFailed:
+    return StorageFailed(path=alert.filename(), errno=alert.error.value(), reason=alert.error.message())
+
+
+def _torrent_failed(alert: lt.torrent_error_alert) -> StorageFailed:
+    return StorageFailed(path="", errno=alert.error.value(), reason=alert.error.message())
+
+
+def _tracker_failed(alert: lt.tracker_error_alert) -> TrackerFailed:
+    reason = alert.error_message() or alert.error.message()
+    return TrackerFailed(url=alert.tracker_url(), reason=reason)
+
+
+def _web_seed_failed(alert: lt.url_seed_alert) -> WebSeedFailed:
+    reason = alert.error_message()
+    if not reason and alert.error.value() != 0:
+        reason = alert.error.message()
+    # For an HTTP status libtorrent reports "Success".
+    return WebSeedFailed(url=alert.server_url(), reason=reason or "the server refused the request")
+
+
+def _listen_succeeded(alert: lt.listen_succeeded_alert) -> ListenSucceeded:
+    tcp = int(alert.socket_type) in {int(lt.socket_type_t.tcp), int(lt.socket_type_t.tcp_ssl)}
+    return ListenSucceeded(Address(alert.address, alert.port), tcp=tcp)
+
+
+def _resume_data(alert: lt.save_resume_data_alert) -> ResumeDataReady:
+    return ResumeDataReady(bytes(lt.write_resume_data_buf(alert.params)))
+
+
+# The keys are alert types and each function takes exactly its key's type, which no type of a dict can say.
+_TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
+    lt.piece_finished_alert: lambda alert: PieceVerified(alert.piece_index),
+    lt.hash_failed_alert: lambda alert: PieceFailed(alert.piece_index),
+    lt.torrent_checked_alert: lambda _: CheckingDone(),
+    lt.torrent_finished_alert: lambda _: Finished(),
+    lt.metadata_received_alert: lambda _: MetadataArrived(),
+    lt.peer_connect_alert: lambda alert: PeerConnected(_address(alert.endpoint)),
+    lt.peer_disconnected_alert: lambda alert: PeerDisconnected(_address(alert.endpoint), alert.error.message()),
+    lt.peer_ban_alert: lambda alert: PeerBanned(_address(alert.endpoint)),
+    lt.tracker_reply_alert: lambda alert: TrackerReplied(alert.tracker_url(), alert.num_peers),
+    lt.tracker_error_alert: _tracker_failed,
+    lt.url_seed_alert: _web_seed_failed,
+    lt.file_error_alert: _storage_failed,
+    lt.torrent_error_alert: _torrent_failed,
+    lt.alerts_dropped_alert: lambda _: EventsLost(),
+    lt.save_resume_data_alert: _resume_data,
+    lt.save_resume_data_failed_alert: lambda alert: ResumeDataFailed(alert.error.message()),
+    lt.file_renamed_alert: lambda alert: FileRenamed(alert.index),
+    lt.file_rename_failed_alert: lambda alert: FileRenameFailed(alert.index, alert.error.message()),
+    lt.torrent_removed_alert: lambda _: TorrentRemoved(),
+    lt.listen_succeeded_alert: _listen_succeeded,
+    lt.listen_failed_alert: lambda alert: ListenFailed(alert.listen_interface(), alert.error.message()),
+}

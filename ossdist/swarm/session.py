@@ -1,0 +1,259 @@
+"""A libtorrent session on an asyncio event loop.
+
+libtorrent wakes the loop through a socket pair when its queue of alerts goes from empty to not empty; the pump then
+takes all of them, copies each into an event (`ossdist.swarm.alerts`) and hands it to its torrent. Calls that wait
+for libtorrent's network thread run in the session's own two threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import libtorrent as lt
+
+from ossdist.errors import SwarmError
+from ossdist.swarm.alerts import ListenFailed, ListenSucceeded, TorrentRemoved, convert
+from ossdist.swarm.metainfo import info_hashes_of
+from ossdist.swarm.settings import session_params
+from ossdist.swarm.torrent import LibtorrentTorrent
+from ossdist.transfer.metainfo import InfoHashes, Metainfo
+from ossdist.transfer.session import EventsLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ossdist.config import SwarmConfig
+    from ossdist.transfer.session import AddTorrent
+
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+
+class LibtorrentSession:
+    """See `ossdist.transfer.session.Session`. Made by `open`; an asynchronous context manager."""
+
+    def __init__(self, config: SwarmConfig) -> None:
+        self._config = config
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ossdist-swarm")
+        self._session: lt.session | None = None
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._torrents: dict[str, LibtorrentTorrent] = {}
+        self._listening: asyncio.Future[int] | None = None
+        self._listen_failures: list[ListenFailed] = []
+        self._listen_port = 0
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, config: SwarmConfig) -> Self:
+        """Starts a session and waits until it listens.
+
+        Raises:
+            SwarmError: It can listen on none of the interfaces.
+        """
+        session = cls(config)
+        try:
+            await session._start()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def listen_port(self) -> int:
+        """The port on which peers may connect; 0 if it listens nowhere."""
+        return self._listen_port
+
+    async def add(self, request: AddTorrent) -> LibtorrentTorrent:
+        """Starts on a torrent.
+
+        Raises:
+            SwarmError: It is there already, or libtorrent refuses it.
+        """
+        session = self._session
+        if session is None or self._closing is not None:
+            raise SwarmError("the session is closed")
+        params = await self._run(lambda: _params(request, self._config))
+        # libtorrent's own complaint about a duplicate comes too late: the first one would lose its events.
+        hashes = info_hashes_of(params.info_hashes)
+        keys = [key for key in (hashes.v1, hashes.v2) if key is not None]
+        if any(key in self._torrents for key in keys):
+            raise SwarmError(f"torrent {hashes} is in the session already")
+        torrent = LibtorrentTorrent(
+            hashes, request.save_path, self._run, event_deadline_s=self._config.event_deadline_s
+        )
+        torrent.prepare(request.peers, added_paused=bool(params.flags & lt.torrent_flags.paused))
+        for key in keys:
+            self._torrents[key] = torrent
+        try:
+            handle = await self._run(lambda: session.add_torrent(params))
+        except RuntimeError as error:
+            self._forget(torrent)
+            raise SwarmError(f"torrent {hashes}: {error}") from error
+        torrent.attach(handle, session.remove_torrent)
+        return torrent
+
+    async def close(self) -> None:
+        """Leaves all swarms and frees every thread, socket and file."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._wake_read.setblocking(False)  # noqa: FBT003
+        self._wake_write.setblocking(False)  # noqa: FBT003
+        self._listening = loop.create_future()
+        params = session_params(self._config)
+        self._session = await self._run(lambda: lt.session(params))
+        loop.add_reader(self._wake_read, self._pump)
+        self._session.set_alert_fd(self._wake_write.fileno())
+        self._pump()
+        if self._config.listen:
+            try:
+                async with asyncio.timeout(self._config.event_deadline_s):
+                    self._listen_port = await self._listening
+            except TimeoutError:
+                raise SwarmError("libtorrent does not say whether it listens") from None
+
+    async def _close(self) -> None:
+        session, self._session = self._session, None
+        for torrent in set(self._torrents.values()):
+            torrent.detach("the session was closed")
+        self._torrents.clear()
+        if session is not None:
+            asyncio.get_running_loop().remove_reader(self._wake_read)
+            # Destroying a session holds the interpreter's lock until its threads have ended: up to seconds,
+            # but next to nothing after a pause.
+            await self._run(session.pause)
+            await self._run(session.pop_alerts)
+            holder = [session]
+            del session
+            await self._run(holder.clear)
+        self._wake_read.close()
+        self._wake_write.close()
+        await asyncio.to_thread(self._executor.shutdown)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _pump(self) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+        session = self._session
+        if session is None:
+            return
+        # libtorrent rings only when its queue was empty, so take everything. The list must not outlive this call.
+        for alert in session.pop_alerts():
+            routed = convert(alert)
+            if routed is None:
+                continue
+            match routed.event:
+                case ListenSucceeded() | ListenFailed() as outcome:
+                    self._note_listening(outcome)
+                case EventsLost() as lost:
+                    log.warning("libtorrent dropped alerts; reading the status instead")
+                    for torrent in set(self._torrents.values()):
+                        torrent.feed(lost)
+                case event:
+                    torrent = self._find(routed.hashes)
+                    if torrent is not None:
+                        torrent.feed(event)
+                        if isinstance(event, TorrentRemoved):
+                            self._forget(torrent)
+
+    def _find(self, hashes: tuple[str, ...]) -> LibtorrentTorrent | None:
+        found = next((self._torrents[key] for key in hashes if key in self._torrents), None)
+        if found is not None:
+            for key in hashes:  # a magnet link's torrent may turn out to have a second info-hash
+                self._torrents.setdefault(key, found)
+        return found
+
+    def _forget(self, torrent: LibtorrentTorrent) -> None:
+        self._torrents = {key: other for key, other in self._torrents.items() if other is not torrent}
+
+    def _note_listening(self, outcome: ListenSucceeded | ListenFailed) -> None:
+        listening = self._listening
+        if listening is None or listening.done():
+            return
+        if isinstance(outcome, ListenSucceeded):
+            if outcome.tcp:
+                listening.set_result(outcome.address.port)
+            return
+        log.warning("cannot listen on %s: %s", outcome.interface, outcome.reason)
+        self._listen_failures.append(outcome)
+        failed = {failure.interface for failure in self._listen_failures}
+        if len(failed) >= len(self._config.listen):
+            reasons = "; ".join(f"{failure.interface}: {failure.reason}" for failure in self._listen_failures)
+            listening.set_exception(
+                SwarmError(f"cannot listen anywhere ({reasons}). Choose other ports or interfaces.")
+            )
+
+
+def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
+    """libtorrent's parameters for a torrent. Blocks: it looks at the disk."""
+    flag = lt.torrent_flags
+    try:
+        if request.resume_data is not None:
+            params = lt.read_resume_data(request.resume_data)
+        elif isinstance(request.source, Metainfo):
+            params = lt.load_torrent_buffer(request.source.data)
+        else:
+            params = lt.parse_magnet_uri(request.source)
+    except RuntimeError as error:
+        raise SwarmError(f"libtorrent refuses the torrent: {error}") from error
+    if isinstance(request.source, Metainfo):
+        _require_same(info_hashes_of(params.info_hashes), request.source.info_hashes)
+    params.save_path = str(request.save_path)
+    params.trackers = list(request.trackers) if config.trackers else []
+    params.tracker_tiers = list(range(len(params.trackers)))
+    params.url_seeds = list(request.web_seeds)
+    params.http_seeds = []
+    params.renamed_files = {index: str(path) for index, path in request.rename}
+    params.flags = flag.apply_ip_filter | flag.duplicate_is_error
+    if request.seed:
+        params.flags |= flag.seed_mode
+    if request.sequential:
+        params.flags |= flag.sequential_download
+    if not (request.dht and config.dht):
+        params.flags |= flag.disable_dht
+    if not (request.lsd and config.lsd):
+        params.flags |= flag.disable_lsd
+    if not (request.pex and config.pex):
+        params.flags |= flag.disable_pex
+    if request.peers and not request.seed and request.resume_data is None and not _has_files(request):
+        params.flags |= flag.paused
+        params.peers = [*params.peers, *((peer.host, peer.port) for peer in request.peers)]
+    return params
+
+
+def _require_same(found: InfoHashes, expected: InfoHashes) -> None:
+    if found != expected:
+        raise SwarmError(f"the resume data belong to torrent {found}, not to {expected}")
+
+
+def _has_files(request: AddTorrent) -> bool:
+    if not isinstance(request.source, Metainfo):
+        return False
+    renamed = dict(request.rename)
+    paths = (renamed.get(file.index, Path(file.path)) for file in request.source.files)
+    return any((request.save_path / path).exists() for path in paths)
