@@ -8,6 +8,7 @@
     |   +-- ExpiredError            the document's time is over
     |   +-- RollbackError           the document is older than one already seen
     |   `-- ManifestMismatchError   a signed document is not the one that the channel lists
+    +-- SigningError                our own key cannot sign
     +-- FormatError                 a document, name or torrent is malformed
     |   `-- UnsafePathError         a path that would leave its folder, or stands there twice
     +-- IntegrityError              bytes are not those that were signed
@@ -135,6 +136,23 @@ class ManifestMismatchError(TrustError):
         )
         self.expected = expected
         self.actual = actual
+
+
+class SigningError(OssdistError):
+    """A key of ours cannot sign: its secret part is missing, it has expired, the passphrase is wrong.
+
+    Attributes:
+        key: Fingerprint of the key, or the user id of one that could not be made.
+        reason: What went wrong.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(
+            f"key {key} cannot be used: {reason}. Nothing was signed; "
+            "`gpg --list-secret-keys` shows the keys that can sign."
+        )
+        self.key = key
+        self.reason = reason
 
 
 # --- form ------------------------------------------------------------------------------------------------

@@ -75,6 +75,10 @@ class LibtorrentTorrent:
         # `post_peer_info` would spare the thread, but its alert cannot be read from Python.
         return await self._call(lambda handle: peer_statuses(handle.get_peer_info()))
 
+    async def pieces(self) -> tuple[bool, ...]:
+        """Which pieces are here and verified."""
+        return await self._call(lambda handle: tuple(handle.status(lt.status_flags_t.query_pieces).pieces))
+
     async def connect(self, peer: Address) -> None:
         """Dials a peer."""
         await self._call(lambda handle: handle.connect_peer((peer.host, peer.port)))

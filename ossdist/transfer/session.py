@@ -352,6 +352,10 @@ class Torrent(Protocol):
         """Connected peers and web seeds."""
         ...
 
+    async def pieces(self) -> tuple[bool, ...]:
+        """Which pieces are here and verified; empty while a magnet link's metadata are not there."""
+        ...
+
     async def connect(self, peer: Address) -> None:
         """Dials a peer."""
         ...

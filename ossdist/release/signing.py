@@ -1,0 +1,408 @@
+"""OpenPGP signatures, made and checked by GnuPG. The only module that knows gpg.
+
+A block of signatures is judged in three steps: `armor` looks at its form, gpg at its cryptography, `verdict` at
+what gpg said. gpg gets exactly the signed bytes, in a home folder that holds the root's keys and nothing else; it
+reads no options, fetches no keys and starts no agent.
+
+python-gnupg runs gpg; its verdicts are not used (``valid`` and ``status`` are those of the last signature).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, cast
+
+import gnupg
+
+from ossdist.errors import FormatError, ProgramMissingError, SigningError, TargetNotWritableError
+from ossdist.release import armor, layout, verdict
+from ossdist.release.model import MAX_SIGNATURE_BYTES, Root
+from ossdist.release.trust import CheckedSignature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
+    from typing import IO
+
+    from _typeshed import ReadableBuffer
+
+    from ossdist.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_VERIFY_OPTIONS = (
+    "--no-options",
+    "--no-auto-key-retrieve",
+    "--no-autostart",
+    "--disable-dirmngr",
+    "--trust-model=always",
+)
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}")
+
+
+class GpgVerifier:
+    """Checks detached signatures against the keys of one root; implements `SignatureVerifier`.
+
+    Owns a temporary home folder: use it as a context manager or call `close`. Its methods block for some
+    milliseconds and may be called from several threads.
+
+    Args:
+        keys: The root, or its armored public keys by primary fingerprint.
+        clock: Says which signatures are dated in the future.
+        gpg: Name or path of the program.
+        timeout_s: After how long a gpg that does not answer is killed.
+
+    Raises:
+        FormatError: A block holds another key than the one that it stands for, more than one, or none.
+        ProgramMissingError: gpg cannot be run, or does not answer.
+        TargetNotWritableError: The temporary folder cannot be made.
+    """
+
+    def __init__(
+        self, keys: Root | Mapping[str, str], *, clock: Clock, gpg: str = "gpg", timeout_s: float = 20.0
+    ) -> None:
+        blocks = keys.keys if isinstance(keys, Root) else keys
+        for fingerprint, block in blocks.items():
+            _check_key_block(fingerprint, block)
+        self._clock = clock
+        self._fingerprints = tuple(blocks)
+        self._home = _temporary_home()
+        self._closed = False
+        self._numbers = itertools.count()
+        try:
+            self._gpg = _Gpg(gpg, Path(self._home.name), _VERIFY_OPTIONS, timeout_s)
+            self._import("\n".join(blocks.values()).encode())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the home folder. It may be called twice."""
+        self._closed = True
+        self._home.cleanup()
+
+    def verify(self, document: bytes, signatures: Sequence[bytes]) -> list[CheckedSignature]:
+        """Checks every signature of every armored block in ``signatures`` over exactly ``document``.
+
+        Raises:
+            ProgramMissingError: gpg cannot be run, or does not answer.
+            TargetNotWritableError: The temporary folder is full.
+            ValueError: The verifier was closed.
+        """
+        if self._closed:
+            raise ValueError("this verifier was closed")
+        return [checked for block in signatures for checked in self._verify_block(document, block)]
+
+    def _verify_block(self, document: bytes, block: bytes) -> list[CheckedSignature]:
+        if len(block) > MAX_SIGNATURE_BYTES:
+            reason = f"a signature file has {len(block)} bytes, at most {MAX_SIGNATURE_BYTES} are allowed"
+            return [CheckedSignature(None, reason)]
+        try:
+            packets = armor.count_signatures(block)
+        except ValueError as error:
+            return [CheckedSignature(None, f"a signature file {error}")]
+        path = Path(self._home.name, f"signature-{next(self._numbers)}.asc")
+        try:
+            path.write_bytes(block)
+        except OSError as error:
+            raise TargetNotWritableError(path.parent, str(error)) from error
+        try:
+            answer = self._gpg.verify_data(str(path), document)
+        finally:
+            path.unlink(missing_ok=True)
+        return verdict.judge(
+            verdict.status_lines(answer.stderr),
+            packets=packets,
+            returncode=answer.returncode,
+            known=self._fingerprints,
+            now=self._clock.now(),
+        )
+
+    def _import(self, blocks: bytes) -> None:
+        said = verdict.status_lines(self._gpg.import_keys(blocks).stderr)
+        imported = [words[2] for words in said if words[0] == "IMPORT_OK"]
+        for index, fingerprint in enumerate(self._fingerprints):
+            found = imported[index] if index < len(imported) else "none that gpg can use"
+            if found != fingerprint:
+                message = f"the key block that stands for {fingerprint} holds another key: {found}"
+                raise FormatError(message, document=layout.ROOT)
+
+
+class GpgSigner:
+    """Makes detached signatures with keys from a GnuPG home folder.
+
+    The user's own configuration and agent are used, so keys on smart cards work. Methods block.
+
+    Args:
+        home: The home folder; None for the user's own.
+        passphrase: Of the keys; None if they have none, or if the user's agent asks for it.
+        gpg: Name or path of the program.
+        timeout_s: After how long a gpg that does not answer is killed. A person may have to type.
+
+    Raises:
+        ProgramMissingError: gpg cannot be run, or does not answer.
+        ValueError: ``home`` is no folder, or the passphrase has more than one line.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        passphrase: str | None = None,
+        gpg: str = "gpg",
+        timeout_s: float = 120.0,
+    ) -> None:
+        if passphrase is not None and not passphrase.isprintable():
+            raise ValueError("a passphrase is one line of text")
+        self._gpg = _Gpg(gpg, home, (), timeout_s)
+        self._passphrase = passphrase or None
+
+    def sign(self, document: bytes, fingerprint: str) -> bytes:
+        """Signs ``document`` with SHA-512; the result is armored, as a ``.asc`` file holds it.
+
+        Args:
+            document: The bytes to sign.
+            fingerprint: Of the primary key; gpg takes its newest subkey that can sign, if it has one.
+
+        Raises:
+            SigningError: The secret key is missing, expired or revoked, or the passphrase is wrong.
+            ProgramMissingError: gpg cannot be run, or does not answer.
+        """
+        _check_fingerprint(fingerprint)
+        # python-gnupg encodes as Latin-1, gpg expects UTF-8. And an empty passphrase must not reach it: it would
+        # announce one and not send it, and gpg would take the document's first line.
+        passphrase = self._passphrase and self._passphrase.encode().decode("latin-1")
+        options = ["--local-user", fingerprint, "--digest-algo", "SHA512", "--no-textmode"]
+        answer = self._gpg.sign(document, detach=True, passphrase=passphrase, extra_args=options)
+        said = verdict.status_lines(answer.stderr)
+        made = [words for words in said if words[0] == "SIG_CREATED"]
+        # The user's options may add keys or change formats; what was made is looked at, not taken for granted.
+        if len(made) != 1 or [made[0][1], *made[0][3:5]] != ["D", "10", "00"] or answer.returncode != 0:
+            raise SigningError(fingerprint, self._why(fingerprint, said))
+        return answer.data
+
+    def export_public_key(self, fingerprint: str) -> str:
+        """The armored public key with its newest self-signatures only, as ``root.json`` holds it.
+
+        Raises:
+            SigningError: There is no such key.
+            ProgramMissingError: gpg cannot be run, or does not answer.
+        """
+        _check_fingerprint(fingerprint)
+        block = self._gpg.export_keys(fingerprint, minimal=True)
+        if not block:
+            raise SigningError(fingerprint, "the keyring does not hold it")
+        return block
+
+    def create_key(
+        self,
+        user_id: str,
+        *,
+        algorithm: Literal["ed25519", "rsa3072", "rsa4096"] = "ed25519",
+        expires_in: timedelta | None = None,
+    ) -> str:
+        """Makes a key that signs, protected by this signer's passphrase if it has one.
+
+        Args:
+            user_id: Whose key it is, for instance ``Example Releases <releases@example.org>``.
+            algorithm: Which one.
+            expires_in: When it ends, counted from now; None for never.
+
+        Returns:
+            Its fingerprint.
+
+        Raises:
+            SigningError: gpg cannot make it.
+            ProgramMissingError: gpg cannot be run, or does not answer.
+        """
+        if not user_id.strip() or not user_id.isprintable():
+            raise ValueError(f"{user_id!r} is not one line of text")
+        seconds = int(expires_in.total_seconds()) if expires_in is not None else 0
+        if expires_in is not None and seconds < 1:
+            raise ValueError("a key cannot expire before it is made")
+        kind = (
+            "Key-Type: EDDSA\nKey-Curve: ed25519"
+            if algorithm == "ed25519"
+            else f"Key-Type: RSA\nKey-Length: {algorithm.removeprefix('rsa')}"
+        )
+        protection = f"Passphrase: {self._passphrase}" if self._passphrase else "%no-protection"
+        lifetime = f"seconds={seconds}" if seconds else "0"
+        request = f"{kind}\nKey-Usage: sign\nName-Real: {user_id}\nExpire-Date: {lifetime}\n{protection}\n%commit\n"
+        said = verdict.status_lines(self._gpg.gen_key(request.encode()).stderr)
+        created = [words[2] for words in said if words[0] == "KEY_CREATED"]
+        if not created:
+            raise SigningError(user_id, "gpg cannot make it")
+        return created[0]
+
+    def _why(self, fingerprint: str, said: list[list[str]]) -> str:
+        failures = [words[2] for words in said if words[0] == "FAILURE" and len(words) > 2]
+        codes = {int(code) & 0xFFFF for code in failures if code.isdigit()}
+        if 11 in codes:  # GPG_ERR_BAD_PASSPHRASE
+            return "the passphrase is wrong"
+        found = self._gpg.list_keys(secret=True, keys=fingerprint)
+        if not found:
+            return "the keyring does not hold its secret part"
+        trouble = {"e": "it has expired", "r": "it was revoked"}.get(str(found[0].get("trust")))
+        if trouble is None and any(words[0] == "NEED_PASSPHRASE" for words in said):
+            trouble = "it needs a passphrase"
+        return trouble or f"gpg did not make one detached SHA-512 signature (error {sorted(codes)})"
+
+
+def stop_agent(home: Path) -> None:
+    """Stops the agent that gpg has started for ``home``, so that the folder can be removed.
+
+    For folders that the caller made; the user's own agent is the user's.
+    """
+    command = ["gpgconf", "--homedir", str(home), "--kill", "all"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError) as error:
+        _log.warning("the agent of %s could not be stopped: %s", home, error)
+
+
+@contextmanager
+def temporary_signer() -> Iterator[GpgSigner]:
+    """A signer with an empty home folder of its own, for throw-away keys; folder and agent go with it.
+
+    Raises:
+        ProgramMissingError: gpg cannot be run.
+    """
+    with _temporary_home() as name:
+        home = Path(name)
+        signer = GpgSigner(home)
+        try:
+            yield signer
+        finally:
+            stop_agent(home)
+
+
+def _temporary_home() -> tempfile.TemporaryDirectory[str]:
+    # An agent's socket stands in its home folder, and the path of a socket has at most 107 bytes.
+    folder = tempfile.gettempdir()
+    if len(folder) > 60:
+        folder = "/tmp"  # noqa: S108  # what is made in it gets a random name and mode 0700
+    try:
+        return tempfile.TemporaryDirectory(prefix="ossdist-", dir=folder)
+    except OSError as error:
+        raise TargetNotWritableError(Path(folder), str(error)) from error
+
+
+def _check_fingerprint(fingerprint: str) -> None:
+    if _FINGERPRINT.fullmatch(fingerprint) is None:
+        raise ValueError(f"{fingerprint!r} is not a fingerprint of 40 upper-case hexadecimal digits")
+
+
+def _check_key_block(fingerprint: str, block: str) -> None:
+    _check_fingerprint(fingerprint)
+    try:
+        armor.check_public_key(block.encode())
+    except ValueError as error:
+        message = f"the key block that stands for {fingerprint} {error}"
+        raise FormatError(message, document=layout.ROOT) from error
+
+
+class _Answer(gnupg.StatusHandler):
+    """What gpg said, not interpreted.
+
+    python-gnupg's own classes parse the lines while they read them. A user id that holds a NEL character makes
+    it see a line that gpg did not write, and an unexpected number of words ends its reader thread.
+    """
+
+    def handle_status(self, key: str, value: str) -> None:
+        """Leaves the line where it is."""
+
+
+class _Stdin(io.BufferedWriter):
+    """gpg may stop reading early; why it does stands in its status lines."""
+
+    def write(self, buffer: ReadableBuffer, /) -> int:
+        """Writes, or does as if."""
+        with suppress(BrokenPipeError):
+            return super().write(buffer)
+        return memoryview(buffer).nbytes
+
+    def flush(self) -> None:
+        """Flushes, or does as if."""
+        with suppress(BrokenPipeError):
+            super().flush()
+
+
+class _Gpg(gnupg.GPG):
+    """python-gnupg with a deadline. Every gpg gets its own process group, which is killed whole."""
+
+    result_map = {  # noqa: RUF012  # declared as ClassVar in the base
+        **gnupg.GPG.result_map,
+        **dict.fromkeys(("verify", "import", "sign", "generate", "export"), _Answer),
+    }
+
+    def __init__(self, program: str, home: Path | None, options: Sequence[str], timeout_s: float) -> None:
+        self._program = program
+        self._timeout_s = timeout_s
+        if home is not None and not home.is_dir():
+            raise ValueError(f"{home} is not a folder")
+        if shutil.which(program) is None:
+            raise ProgramMissingError(program, "is not installed", "Install GnuPG: apt-get install gpg")
+        try:
+            super().__init__(program, None if home is None else str(home.absolute()), options=options)
+        except (OSError, ValueError) as error:
+            raise ProgramMissingError(program, f"cannot be run: {error}", "Reinstall GnuPG") from error
+        if self.version is None or self.version < (2, 2):
+            reason = f"is version {self.version}, at least 2.2 is needed"
+            raise ProgramMissingError(program, reason, "Install GnuPG 2: apt-get install gpg")
+
+    def _open_subprocess(
+        self,
+        args: Sequence[str],
+        passphrase: bool = False,  # noqa: FBT001, FBT002  # python-gnupg's signature
+    ) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        command = self.make_args(args, passphrase)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, process_group=0)
+        process.stdin = _Stdin(cast("io.BufferedWriter", process.stdin).detach())
+        return process
+
+    def _collect_output(
+        self,
+        process: subprocess.Popen[bytes],
+        result: gnupg.StatusHandler,
+        writer: threading.Thread | None = None,
+        stdin: IO[bytes] | None = None,
+    ) -> int:
+        late = threading.Event()
+
+        def kill() -> None:
+            if process.returncode is None:  # not waited for yet, so its number is still its own
+                late.set()
+                os.killpg(process.pid, signal.SIGKILL)
+
+        watchdog = threading.Timer(self._timeout_s, kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            code = super()._collect_output(process, result, writer, stdin)
+        except BaseException:
+            kill()
+            raise
+        finally:
+            watchdog.cancel()
+        if late.is_set():
+            reason = f"did not answer within {self._timeout_s:g} s and was killed"
+            raise ProgramMissingError(self._program, reason, "Check that it runs at all: gpg --version")
+        return code

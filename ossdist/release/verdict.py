@@ -1,0 +1,114 @@
+"""What gpg's status lines say of each signature in a block: pure rules.
+
+1. Each signature has its own group of lines, from ``NEWSIG`` to the next one (GnuPG's ``doc/DETAILS``). Only
+   lines that begin with ``[GNUPG:]`` count. gpg's exit code alone says little: it is 0 for a revoked key too.
+2. A signature is good if gpg calls it good and valid, nothing of `_REFUSALS` is said of it, it signs binary
+   data (class 00) with SHA-256 or better, and it is not dated in the future. Its key is the primary one.
+3. If gpg stops early, or finds one signature of a block bad, nothing in that block counts: the verdict does not
+   depend on the order of the signatures.
+
+User ids appear in the lines but never in a verdict: whoever makes a key chooses them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ossdist.release.trust import CheckedSignature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+MAX_FUTURE_S = 300
+"""How far a signature may be dated ahead of our clock."""
+
+_HASHES = {"8": "SHA-256", "9": "SHA-384", "10": "SHA-512"}
+"""The hash algorithms that count (RFC 4880, section 9.4)."""
+
+_REFUSALS = {
+    "BADSIG": "the signature is bad: it is not over these bytes",
+    "REVKEYSIG": "the key was revoked",
+    "EXPKEYSIG": "the key has expired",
+    "EXPSIG": "the signature has expired",
+    "NO_PUBKEY": "the root of trust does not hold this key",
+    "ERRSIG": "gpg cannot check the signature",
+}
+"""Lines that refuse one signature, the most telling first."""
+
+_SPOIL = frozenset({"BADSIG", "NODATA", "UNEXPECTED"})
+"""Lines that refuse a whole block: in it stands a bad signature, or something else than signatures."""
+
+_PREFIX = "[GNUPG:] "
+
+
+def status_lines(output: str) -> list[list[str]]:
+    """The words of every status line in ``output``, without the prefix."""
+    # Lines end with a line feed only: str.splitlines would split at characters of a user id too.
+    return [line.removeprefix(_PREFIX).split(" ") for line in output.split("\n") if line.startswith(_PREFIX)]
+
+
+def judge(
+    said: Sequence[Sequence[str]], *, packets: int, returncode: int, known: Iterable[str], now: datetime
+) -> list[CheckedSignature]:
+    """Judges all signatures of one block.
+
+    Args:
+        said: gpg's status lines as words.
+        packets: How many signature packets the block has.
+        returncode: gpg's exit code.
+        known: Primary fingerprints by which refusals may name a key.
+        now: The time.
+    """
+    groups: list[list[Sequence[str]]] = []
+    for words in said:
+        if words[0] == "NEWSIG":
+            groups.append([])
+        elif groups:
+            groups[-1].append(words)
+    names = tuple(known)
+    checked = [_judge_one(group, names, now) for group in groups]
+    if not checked:
+        return [CheckedSignature(None, "gpg finds no signature in a signature file")]
+    spoiled = (
+        len(groups) != packets
+        or any(words[0] in _SPOIL for words in said)
+        or (returncode != 0 and all(signature.refusal is None for signature in checked))
+    )
+    return [_spoil(signature) for signature in checked] if spoiled else checked
+
+
+def _judge_one(group: Sequence[Sequence[str]], known: Sequence[str], now: datetime) -> CheckedSignature:
+    good = [words for words in group if words[0] == "GOODSIG"]
+    valid = [words for words in group if words[0] == "VALIDSIG" and len(words) > 10]
+    primary = valid[0][10] if valid else None
+    for keyword, reason in _REFUSALS.items():
+        for words in group:
+            if words[0] == keyword:
+                return _refuse(primary, reason, key=primary or _name(words, known))
+    if len(good) != 1 or len(valid) != 1 or primary is None:
+        return _refuse(primary, "gpg does not call the signature good")
+    dated, hash_algorithm, signature_class = valid[0][3], valid[0][8], valid[0][9]
+    if signature_class != "00":
+        return _refuse(primary, f"the signature is of class {signature_class}, not 00 (binary data)")
+    if hash_algorithm not in _HASHES:
+        reason = f"the signature uses hash algorithm {hash_algorithm}, not one of {', '.join(_HASHES.values())}"
+        return _refuse(primary, reason)
+    if not dated.isdecimal() or int(dated) > now.timestamp() + MAX_FUTURE_S:
+        return _refuse(primary, f"the signature is dated in the future ({dated} s after 1970)")
+    return CheckedSignature(primary)
+
+
+def _name(words: Sequence[str], known: Sequence[str]) -> str | None:
+    key_id = words[1] if len(words) > 1 else ""
+    return next((name for name in known if key_id and name.endswith(key_id)), key_id or None)
+
+
+def _refuse(fingerprint: str | None, reason: str, *, key: str | None = None) -> CheckedSignature:
+    return CheckedSignature(fingerprint, f"key {key or fingerprint or '(unknown)'}: {reason}")
+
+
+def _spoil(signature: CheckedSignature) -> CheckedSignature:
+    if signature.refusal is not None:
+        return signature
+    return _refuse(signature.fingerprint, "its signature file holds something else than good signatures; none counts")

@@ -1,0 +1,125 @@
+"""The whole-file hash, taken while the transfer still runs.
+
+A piece's hash proves the piece; only this proves the file as it stands on disk. SHA-256 has to be fed in order, so it
+follows the verified bytes from the front, and what is missing at the end is read then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ossdist.errors import FileHashError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_SLICE_BYTES = 32 << 20
+"""How much is hashed in one go in the worker thread, between two looks at how far the file is verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedFile:
+    """A file and what was signed of it.
+
+    Attributes:
+        path: Its path in the release.
+        location: Where it stands on disk now.
+        length: Signed length in bytes.
+        sha256: Signed hash, hexadecimal.
+    """
+
+    path: str
+    location: Path
+    length: int
+    sha256: str
+
+
+class FollowingHasher:
+    """Hashes one file behind the transfer.
+
+    Args:
+        file: The file.
+        chunk_bytes: How much is read at once.
+    """
+
+    def __init__(self, file: ExpectedFile, *, chunk_bytes: int) -> None:
+        self._file = file
+        self._chunk_bytes = chunk_bytes
+        self._digest = hashlib.sha256()
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """How far it has come, in bytes."""
+        return self._position
+
+    async def follow(self, verified_until: Callable[[int], int], more: asyncio.Condition) -> None:
+        """Hashes the file to its end.
+
+        Args:
+            verified_until: How far the file is verified from a position on.
+            more: Notified whenever that may have grown.
+
+        Raises:
+            StorageError: The file cannot be read.
+            FileHashError: Its length or hash is not the signed one.
+        """
+        while self._position < self._file.length:
+            async with more:
+                await more.wait_for(lambda: verified_until(self._position) > self._position)
+            end = min(verified_until(self._position), self._position + _SLICE_BYTES)
+            await asyncio.to_thread(self._advance, end)
+        if self._digest.hexdigest() != self._file.sha256:
+            # What was read early may not have been what the disk gives now; only a second reading convicts.
+            actual = await asyncio.to_thread(hash_file, self._file.location, chunk_bytes=self._chunk_bytes)
+            _require(self._file, "sha256", self._file.sha256, actual)
+        await asyncio.to_thread(_check_length, self._file)
+
+    def _advance(self, end: int) -> None:
+        buffer = memoryview(bytearray(min(self._chunk_bytes, end - self._position)))
+        try:
+            with self._file.location.open("rb", buffering=0) as stream:
+                stream.seek(self._position)
+                while self._position < end:
+                    count = stream.readinto(buffer[: end - self._position])
+                    if not count:
+                        _require(self._file, "length", self._file.length, self._position)
+                    self._digest.update(buffer[:count])
+                    self._position += count or 0
+        except OSError as error:
+            message = f"cannot read {self._file.location}: {error.strerror}"
+            raise StorageError(message, path=self._file.location) from error
+
+
+def hash_file(path: Path, *, chunk_bytes: int) -> str:
+    """SHA-256 of a file, hexadecimal. Blocks.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(chunk_bytes))
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while count := stream.readinto(buffer):
+                digest.update(buffer[:count])
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+    return digest.hexdigest()
+
+
+def _check_length(file: ExpectedFile) -> None:
+    try:
+        actual = file.location.stat().st_size
+    except OSError as error:
+        raise StorageError(f"cannot read {file.location}: {error.strerror}", path=file.location) from error
+    _require(file, "length", file.length, actual)
+
+
+def _require(file: ExpectedFile, what: str, expected: object, actual: object) -> None:
+    if expected != actual:
+        raise FileHashError(file.path, what=what, expected=expected, actual=actual)

@@ -1,0 +1,131 @@
+"""When a transfer changes swarms, asks a web seed again, asks in order, or gives up. Pure.
+
+`step` takes what was seen so far and what is seen now, and says what to do. Only bytes that are here and verified (or
+in a piece under way) count as news: a swarm that sends nothing but wrong data brings none, however fast it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ossdist.transfer.session import PeerKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ossdist.config import TransferConfig
+    from ossdist.transfer.session import PeerStatus
+
+
+class Swarm(Enum):
+    """The two swarms of a release's bytes."""
+
+    HYBRID = "hybrid"
+    V1 = "v1"
+
+    @property
+    def other(self) -> Swarm:
+        """The other one."""
+        return Swarm.V1 if self is Swarm.HYBRID else Swarm.HYBRID
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """What a transfer remembers between two looks.
+
+    Attributes:
+        swarm: The swarm that it is in.
+        best_bytes: The most that was here at any time.
+        news_at_s: When that was reached.
+        joined_at_s: When the present swarm was joined.
+    """
+
+    swarm: Swarm
+    best_bytes: int
+    news_at_s: float
+    joined_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a transfer sees at one moment.
+
+    Attributes:
+        now_s: Monotonic time.
+        bytes_done: What is here.
+        checking: What is on disk is still being checked; nothing can arrive.
+    """
+
+    now_s: float
+    bytes_done: int
+    checking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Go on as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Go on in another swarm."""
+
+    swarm: Swarm
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """All sources are exhausted."""
+
+    waited_s: float
+
+
+Decision = Stay | Switch | GiveUp
+
+
+def step(
+    state: WatchState, seen: Observation, config: TransferConfig, *, can_switch: bool
+) -> tuple[WatchState, Decision]:
+    """Looks once.
+
+    Args:
+        state: What is remembered.
+        seen: What is seen.
+        config: `TransferConfig.swarm_patience_s` and `TransferConfig.exhausted_after_s` decide.
+        can_switch: There is another swarm.
+
+    Returns:
+        What to remember, and what to do.
+    """
+    if seen.checking:
+        pause_s = max(0.0, seen.now_s - max(state.news_at_s, state.joined_at_s))
+        return replace(state, news_at_s=state.news_at_s + pause_s, joined_at_s=seen.now_s), Stay()
+    if seen.bytes_done > state.best_bytes:
+        return replace(state, best_bytes=seen.bytes_done, news_at_s=seen.now_s), Stay()
+    waited_s = seen.now_s - state.news_at_s
+    if waited_s >= config.exhausted_after_s:
+        return state, GiveUp(waited_s)
+    here_s = seen.now_s - max(state.news_at_s, state.joined_at_s)
+    if can_switch and here_s >= config.swarm_patience_s:
+        other = state.swarm.other
+        reason = f"the {state.swarm.value} swarm gave nothing for {here_s:.1f} s"
+        return replace(state, swarm=other, joined_at_s=seen.now_s), Switch(other, reason)
+    return state, Stay()
+
+
+def prefer_sequential(peers: Iterable[PeerStatus]) -> bool:
+    """Whether to ask for pieces in order.
+
+    Rarest first (Legout et al., "Rarest First and Choke Algorithms Are Enough", 2006) serves those who trade pieces
+    with each other. When everybody that we are connected to has everything, order costs nobody anything, and lets the
+    whole-file hash keep up with the transfer.
+    """
+    return all(peer.seed or peer.kind is PeerKind.WEB_SEED for peer in peers)
+
+
+def retry_pause_s(failures: int, config: TransferConfig) -> float:
+    """How long to wait before a web seed is asked again after ``failures`` failures in a row (one or more)."""
+    return min(config.web_seed_retry_max_s, config.web_seed_retry_s * 2.0 ** min(failures - 1, 32))
