@@ -26,7 +26,10 @@ _RESERVED_CHARACTERS = frozenset('\\<>:"|?*')
 """Not allowed in a file name of Windows; a release that names them could not be installed there."""
 
 _RESERVED_NAMES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
+    [
+        *("con", "prn", "aux", "nul", "conin$", "conout$"),
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3"),
+    ]
 )
 
 
@@ -101,38 +104,35 @@ def _portable(version: str) -> str:
 
 
 def _unsafe(path: str) -> str | None:
-    if not path:
-        return "is empty"
-    if path.startswith("/"):
-        return "is absolute"
     try:
-        encoded = path.encode()
+        length = len(path.encode())
     except UnicodeEncodeError:
         return "is not valid Unicode"
-    if len(encoded) > MAX_PATH_BYTES:
-        return f"is longer than {MAX_PATH_BYTES} bytes"
-    if unicodedata.normalize("NFC", path) != path:
-        return "is not in Unicode's normal form C"
-    for component in path.split("/"):
-        reason = _unsafe_component(component)
-        if reason is not None:
-            return reason
-    return None
+    rules = (
+        (not path, "is empty"),
+        (path.startswith("/"), "is absolute"),
+        (length > MAX_PATH_BYTES, f"is longer than {MAX_PATH_BYTES} bytes"),
+        (unicodedata.normalize("NFC", path) != path, "is not in Unicode's normal form C"),
+        *(rule for component in path.split("/") for rule in _component_rules(component)),
+    )
+    return next((reason for broken, reason in rules if broken), None)
 
 
-def _unsafe_component(component: str) -> str | None:
-    if component == "":
-        return "has an empty component"
-    if component in {".", ".."}:
-        return f"has the component {component!r}"
-    if len(component.encode()) > MAX_COMPONENT_BYTES:
-        return f"has a component of more than {MAX_COMPONENT_BYTES} bytes"
-    if component.endswith((".", " ")):
-        return "has a component that ends in a dot or a space"
-    if component.split(".")[0].casefold() in _RESERVED_NAMES:
-        return "has a name that Windows reserves"
-    if any(character in _RESERVED_CHARACTERS for character in component):
-        return f"has one of the characters {''.join(sorted(_RESERVED_CHARACTERS))}"
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} for character in component):
-        return "has a control or invisible character"
-    return None
+def _component_rules(component: str) -> tuple[tuple[bool, str], ...]:
+    stem = component.partition(".")[0].rstrip(" ").casefold()
+    categories = {unicodedata.category(character) for character in component}
+    return (
+        (component == "", "has an empty component"),
+        (component in {".", ".."}, f"has the component {component!r}"),
+        (
+            len(component.encode()) > MAX_COMPONENT_BYTES,
+            f"has a component of more than {MAX_COMPONENT_BYTES} bytes",
+        ),
+        (component.endswith((".", " ")), "has a component that ends in a dot or a space"),
+        (stem in _RESERVED_NAMES, "has a name that Windows reserves"),
+        (
+            not _RESERVED_CHARACTERS.isdisjoint(component),
+            f"has one of the characters {''.join(sorted(_RESERVED_CHARACTERS))}",
+        ),
+        (not categories.isdisjoint({"Cc", "Cf", "Zl", "Zp"}), "has a control or invisible character"),
+    )

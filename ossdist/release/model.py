@@ -38,11 +38,11 @@ Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 RoleName = Literal["root", "channel", "release"]
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all parts of signed documents."""
 
 
-class Role(_Document):
+class Role(_Document, frozen=True, kw_only=True):
     """Which keys may sign for a role, and how many of them must.
 
     Attributes:
@@ -54,7 +54,7 @@ class Role(_Document):
     threshold: Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
-class Roles(_Document):
+class Roles(_Document, frozen=True, kw_only=True):
     """The three roles."""
 
     root: Role
@@ -72,7 +72,7 @@ class Roles(_Document):
                 return self.release
 
 
-class Root(_Document):
+class Root(_Document, frozen=True, kw_only=True):
     """The root of trust: keys, and what each may sign.
 
     Attributes:
@@ -90,7 +90,7 @@ class Root(_Document):
     roles: Roles
 
 
-class ReleaseEntry(_Document):
+class ReleaseEntry(_Document, frozen=True, kw_only=True):
     """One release in the channel.
 
     Attributes:
@@ -113,7 +113,7 @@ class ReleaseEntry(_Document):
         return layout.release_path(self.name, self.version)
 
 
-class Channel(_Document):
+class Channel(_Document, frozen=True, kw_only=True):
     """Every release that the channel offers.
 
     Attributes:
@@ -138,7 +138,7 @@ class Channel(_Document):
         return max(candidates, key=lambda entry: entry.serial, default=None)
 
 
-class File(_Document):
+class File(_Document, frozen=True, kw_only=True):
     """One payload file.
 
     Attributes:
@@ -152,7 +152,7 @@ class File(_Document):
     sha256: Sha256Hex
 
 
-class HybridTorrent(_Document):
+class HybridTorrent(_Document, frozen=True, kw_only=True):
     """Identity of the v1+v2 torrent (BEP 3, BEP 52)."""
 
     info_hash_v1: Sha1Hex
@@ -160,14 +160,14 @@ class HybridTorrent(_Document):
     piece_length: PieceLength
 
 
-class V1Torrent(_Document):
+class V1Torrent(_Document, frozen=True, kw_only=True):
     """Identity of the v1 torrent of the same bytes, for clients that refuse hybrids."""
 
     info_hash_v1: Sha1Hex
     piece_length: PieceLength
 
 
-class Mirror(_Document):
+class Mirror(_Document, frozen=True, kw_only=True):
     """A copy of the channel's folder that an HTTP server offers. Field names are Metalink's (RFC 5854).
 
     Attributes:
@@ -181,7 +181,7 @@ class Mirror(_Document):
     priority: Annotated[int, msgspec.Meta(ge=1, le=999_999)] = 1
 
 
-class Dependency(_Document):
+class Dependency(_Document, frozen=True, kw_only=True):
     """Something that must be there for the package to work.
 
     Attributes:
@@ -193,7 +193,7 @@ class Dependency(_Document):
     versions: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
-class Release(_Document):
+class Release(_Document, frozen=True, kw_only=True):
     """The manifest of one release.
 
     Attributes:
@@ -259,19 +259,24 @@ def decode_channel(data: bytes) -> Channel:
     """Decodes a channel document.
 
     Raises:
-        FormatError: It is not one, or it lists a release twice or with a serial above its own.
+        FormatError: It is not one, or it lists a release with a serial above its own, or two releases that would
+            stand in the same folder.
     """
     channel = _decode(data, Channel, document=layout.CHANNEL, limit_bytes=MAX_CHANNEL_BYTES)
-    seen: set[tuple[str, str]] = set()
+    seen: dict[str, ReleaseEntry] = {}
     for entry in channel.releases:
-        if (entry.name, entry.version) in seen:
-            raise FormatError(f"{entry.name} {entry.version} is listed twice", document=layout.CHANNEL)
+        # "a-1" 2 and "a" 1-2 share a folder, and on some servers "A" and "a" do.
+        other = seen.setdefault(layout.folder_name(entry.name, entry.version).casefold(), entry)
+        if other is not entry:
+            raise FormatError(
+                f"{entry.name} {entry.version} is listed twice, or shares its folder with {other.name} {other.version}",
+                document=layout.CHANNEL,
+            )
         if entry.serial > channel.serial:
             raise FormatError(
                 f"{entry.name} {entry.version} has serial {entry.serial}, above the channel's own",
                 document=layout.CHANNEL,
             )
-        seen.add((entry.name, entry.version))
     return channel
 
 
@@ -291,6 +296,8 @@ def decode_release(data: bytes, *, document: str = "release.json") -> Release:
         check_purl(dependency.purl, document=document)
     for mirror in release.mirrors:
         check_url(mirror.url, schemes=("http", "https"), document=document)
+        if "?" in mirror.url or "#" in mirror.url:
+            raise FormatError(f"mirror {mirror.url!r} has a query, so no path can follow it", document=document)
     for tracker in release.trackers:
         check_url(tracker, schemes=("http", "https", "udp"), document=document)
     return release
@@ -298,7 +305,7 @@ def decode_release(data: bytes, *, document: str = "release.json") -> Release:
 
 def encode(value: Root | Channel | Release) -> bytes:
     """Encodes a document as indented JSON, the same bytes for the same value."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2) + b"\n"
 
 
 def check_purl(purl: str, *, document: str) -> None:

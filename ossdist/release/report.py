@@ -125,24 +125,22 @@ class DownloadReport(msgspec.Struct, frozen=True):
 
 
 def share_bytes(total: BytesFrom, lengths: tuple[int, ...]) -> tuple[BytesFrom, ...]:
-    """Shares a transfer's bytes out over its files by length, so that each file's sum is its length.
+    """Shares a transfer's bytes out over its files by length; each file's sum is its length.
 
     Args:
         total: Of all files together; its sum is the sum of ``lengths``.
         lengths: Of each file.
     """
-    whole = sum(lengths)
+    remaining = [total.swarm, total.mirror, total.delta, total.reuse]
     shares: list[BytesFrom] = []
-    end = 0
     for length in lengths:
-        begin, end = end, end + length
-        mirror = _part(total.mirror, begin, end, whole)
-        delta = _part(total.delta, begin, end, whole)
-        reuse = _part(total.reuse, begin, end, whole)
-        shares.append(BytesFrom(swarm=length - mirror - delta - reuse, mirror=mirror, delta=delta, reuse=reuse))
+        whole = sum(remaining)
+        parts = [amount * length // whole if whole else 0 for amount in remaining]
+        missing = length - sum(parts)
+        for index, amount in enumerate(remaining):
+            extra = min(missing, amount - parts[index])
+            parts[index] += extra
+            missing -= extra
+        remaining = [amount - part for amount, part in zip(remaining, parts, strict=True)]
+        shares.append(BytesFrom(*parts))
     return tuple(shares)
-
-
-def _part(amount: int, begin: int, end: int, whole: int) -> int:
-    # Differences of rounded-down running sums add up exactly.
-    return amount * end // whole - amount * begin // whole if whole else 0

@@ -31,7 +31,7 @@ from ossdist.release.model import MAX_SIGNATURE_BYTES, Root
 from ossdist.release.trust import CheckedSignature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from datetime import timedelta
     from typing import IO
 
@@ -278,7 +278,7 @@ def stop_agent(home: Path) -> None:
 
 
 @contextmanager
-def temporary_signer() -> Iterator[GpgSigner]:
+def temporary_signer() -> Generator[GpgSigner]:
     """A signer with an empty home folder of its own, for throw-away keys; folder and agent go with it.
 
     Raises:

@@ -112,6 +112,17 @@ def hash_file(path: Path, *, chunk_bytes: int) -> str:
     return digest.hexdigest()
 
 
+def is_right(file: ExpectedFile, *, chunk_bytes: int) -> bool:
+    """Whether a file is there, with the signed length and SHA-256. Blocks.
+
+    Raises:
+        StorageError: It is there but cannot be read.
+    """
+    if not file.location.is_file() or file.location.stat().st_size != file.length:
+        return False
+    return hash_file(file.location, chunk_bytes=chunk_bytes) == file.sha256
+
+
 def _check_length(file: ExpectedFile) -> None:
     try:
         actual = file.location.stat().st_size

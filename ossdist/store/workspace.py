@@ -86,6 +86,11 @@ class Workspace:
         """Where the session writes the files."""
         return self._root / "data"
 
+    @property
+    def has_data(self) -> bool:
+        """An earlier try left something."""
+        return any(self.data.iterdir())
+
     def __enter__(self) -> Self:
         return self
 

@@ -21,7 +21,7 @@ from ossdist.swarm.alerts import ListenFailed, ListenSucceeded, TorrentRemoved, 
 from ossdist.swarm.metainfo import info_hashes_of
 from ossdist.swarm.settings import session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
-from ossdist.transfer.metainfo import InfoHashes, Metainfo
+from ossdist.transfer.metainfo import Metainfo
 from ossdist.transfer.session import EventsLost
 
 if TYPE_CHECKING:
@@ -213,16 +213,9 @@ def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
     """libtorrent's parameters for a torrent. Blocks: it looks at the disk."""
     flag = lt.torrent_flags
     try:
-        if request.resume_data is not None:
-            params = lt.read_resume_data(request.resume_data)
-        elif isinstance(request.source, Metainfo):
-            params = lt.load_torrent_buffer(request.source.data)
-        else:
-            params = lt.parse_magnet_uri(request.source)
+        params = _base_params(request)
     except RuntimeError as error:
         raise SwarmError(f"libtorrent refuses the torrent: {error}") from error
-    if isinstance(request.source, Metainfo):
-        _require_same(info_hashes_of(params.info_hashes), request.source.info_hashes)
     params.save_path = str(request.save_path)
     params.trackers = list(request.trackers) if config.trackers else []
     params.tracker_tiers = list(range(len(params.trackers)))
@@ -240,15 +233,25 @@ def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
         params.flags |= flag.disable_lsd
     if not (request.pex and config.pex):
         params.flags |= flag.disable_pex
-    if request.peers and not request.seed and request.resume_data is None and not _has_files(request):
+    if request.peers and not request.seed and not _has_files(request):
         params.flags |= flag.paused
         params.peers = [*params.peers, *((peer.host, peer.port) for peer in request.peers)]
     return params
 
 
-def _require_same(found: InfoHashes, expected: InfoHashes) -> None:
-    if found != expected:
-        raise SwarmError(f"the resume data belong to torrent {found}, not to {expected}")
+def _base_params(request: AddTorrent) -> lt.add_torrent_params:
+    if not isinstance(request.source, Metainfo):
+        return lt.parse_magnet_uri(request.source)
+    params = lt.load_torrent_buffer(request.source.data)
+    if request.resume_data is not None:
+        resumed = lt.read_resume_data(request.resume_data)
+        if info_hashes_of(resumed.info_hashes) != request.source.info_hashes:
+            raise SwarmError(f"the resume data belong to another torrent than {request.source.info_hashes}")
+        if request.resume_trusted:
+            resumed.ti = params.ti
+            return resumed
+        params.peers = resumed.peers
+    return params
 
 
 def _has_files(request: AddTorrent) -> bool:

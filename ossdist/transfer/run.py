@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import DiskFullError, SourcesExhaustedError, StorageError
+from ossdist.errors import DiskFullError, SourcesExhaustedError, StorageError, SwarmError
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.session import (
     AddTorrent,
@@ -63,7 +63,9 @@ class TransferJob:
         trackers: Announce addresses.
         web_seeds: BEP 19 addresses.
         find_peers: Use DHT, LSD and PEX as far as the session has them.
-        resume_data: Of the hybrid swarm's torrent, if the files have not changed since it was taken.
+        has_data: There may be data of an earlier try on disk.
+        resume_data: What that try left of the hybrid swarm's torrent.
+        resume_trusted: It describes the files as they are; otherwise they are checked.
     """
 
     title: str
@@ -73,7 +75,9 @@ class TransferJob:
     trackers: tuple[str, ...] = ()
     web_seeds: tuple[str, ...] = ()
     find_peers: bool = True
+    has_data: bool = False
     resume_data: bytes | None = None
+    resume_trusted: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +92,9 @@ class Transfer:
         on_event: Who is told.
         save_resume: Keeps the state for resuming; called every few seconds.
         tally: What came from where so far.
+        swarm: The swarm that it is in, or was in last.
+        status: The last look at it.
+        failures: How often each tracker and web seed failed.
         more: Notified whenever more bytes are verified.
     """
 
@@ -100,8 +107,10 @@ class Transfer:
     tally: Tally = field(default_factory=Tally)
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     swarm: Swarm = Swarm.HYBRID
-    torrent: Torrent | None = None
     status: TorrentStatus | None = None
+    failures: dict[str, int] = field(default_factory=dict[str, int])
+    _torrent: Torrent | None = None
+    _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
     _notes: dict[str, str] = field(default_factory=dict[str, str])
     _web_seed_failures: dict[str, int] = field(default_factory=dict[str, int])
@@ -111,11 +120,10 @@ class Transfer:
 
     # --- the story -------------------------------------------------------------------------------------
 
-    async def run(self) -> Torrent:
-        """Transfers everything.
+    async def run(self) -> None:
+        """Transfers everything; afterwards `torrent` is complete and still in its swarm.
 
-        Returns:
-            The torrent, complete and still in the swarm.
+        Whatever else ends it, `leave` ends the torrent.
 
         Raises:
             SourcesExhaustedError: Nobody has given anything for `TransferConfig.exhausted_after_s`.
@@ -126,16 +134,35 @@ class Transfer:
         rate = RateMeter(self.config.rate_window_s)
         while True:
             torrent = await self._join(watch.swarm)
-            try:
-                outcome = await self._stay(torrent, watch, rate)
-            except BaseException:
-                await asyncio.shield(self._leave(torrent))
-                raise
-            if isinstance(outcome, WatchState):
-                await self._leave(torrent)
-                watch = outcome
-            else:
-                return torrent
+            next_swarm = await self._stay(torrent, watch, rate)
+            if next_swarm is None:
+                return
+            await self.leave()
+            watch = next_swarm
+
+    async def leave(self) -> None:
+        """Leaves the swarm, if it is in one; what is there stays on disk, and the state for resuming is kept."""
+        torrent, self._torrent = self._torrent, None
+        if torrent is not None:
+            self._left_a_swarm = True
+            await self._save_resume(torrent)
+            await torrent.remove()
+
+    @property
+    def torrent(self) -> Torrent:
+        """The torrent in the present swarm.
+
+        Raises:
+            SwarmError: It is in none.
+        """
+        if self._torrent is None:
+            raise SwarmError(f"{self.job.title}: the transfer is in no swarm")
+        return self._torrent
+
+    @property
+    def metainfo(self) -> Metainfo:
+        """The present swarm's torrent as a value."""
+        return self.job.torrents[self.swarm]
 
     def verified_until(self, path: str, position: int) -> int:
         """How far a file is verified from ``position`` on.
@@ -161,7 +188,7 @@ class Transfer:
         metainfo = self.job.torrents[swarm]
         self._verified = VerifiedPieces(metainfo)
         self._sequential = True
-        self.torrent = await self.session.add(
+        torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
                 save_path=self.job.save_path,
@@ -173,14 +200,11 @@ class Transfer:
                 lsd=self.job.find_peers,
                 pex=self.job.find_peers,
                 resume_data=self.job.resume_data if swarm is Swarm.HYBRID else None,
+                resume_trusted=self.job.resume_trusted and not self._left_a_swarm,
             )
         )
-        return self.torrent
-
-    async def _leave(self, torrent: Torrent) -> None:
-        await self._save_resume(torrent)
-        await torrent.remove()
-        self.torrent = None
+        self._torrent = torrent
+        return torrent
 
     async def _save_resume(self, torrent: Torrent) -> None:
         # The v1 swarm's state would not fit the hybrid's torrent; the next try checks the files instead.
@@ -246,8 +270,7 @@ class Transfer:
                 self._notes[str(address)] = "banned for wrong data"
                 self.on_event(events.PeerBanned(str(address)))
             case TrackerFailed(url, reason):
-                self._notes[url] = reason
-                self.on_event(events.SourceFailed(url, reason))
+                self._note_failure(url, reason)
             case WebSeedFailed(url, reason):
                 self._note_web_seed_failure(url, reason)
             case StorageFailed() as failure:
@@ -260,9 +283,9 @@ class Transfer:
         self.status = status
         self.tally.note(peers)
         if self._initial_bytes is None and status.state is not TorrentState.CHECKING:
-            self._initial_bytes = max(0, status.bytes_done - status.payload_download)
+            self._initial_bytes = max(0, status.bytes_done - status.payload_download) if self.job.has_data else 0
             if self._initial_bytes:
-                self.on_event(events.Resumed(self._initial_bytes, rechecked=self.job.resume_data is None))
+                self.on_event(events.Resumed(self._initial_bytes, rechecked=not self.job.resume_trusted))
         for source, kind in self.tally.kinds.items():
             if kind is PeerKind.WEB_SEED and self.tally.by_source[source] and source in self._web_seed_failures:
                 del self._web_seed_failures[source]
@@ -293,8 +316,12 @@ class Transfer:
         failures = self._web_seed_failures.get(url, 0) + 1
         self._web_seed_failures[url] = failures
         self._web_seed_due_s[url] = self.clock.monotonic_s() + retry_pause_s(failures, self.config)
-        self._notes[url] = reason
-        self.on_event(events.SourceFailed(url, reason))
+        self._note_failure(url, reason)
+
+    def _note_failure(self, source: str, reason: str) -> None:
+        self._notes[source] = reason
+        self.failures[source] = self.failures.get(source, 0) + 1
+        self.on_event(events.SourceFailed(source, reason))
 
     async def _retry_web_seeds(self, torrent: Torrent, now_s: float) -> None:
         for url in [url for url, due_s in self._web_seed_due_s.items() if due_s <= now_s]:

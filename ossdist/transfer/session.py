@@ -35,7 +35,9 @@ class AddTorrent:
         seed: The files are complete and were verified; pieces are checked again when they are first read.
         sequential: Ask for pieces in order (see `ossdist.transfer.watch.prefer_sequential`).
         dht, lsd, pex: Which ways of finding peers this torrent may use, as far as the session has them.
-        resume_data: From `Torrent.resume_data`, if the files have not changed since.
+        resume_data: From `Torrent.resume_data`.
+        resume_trusted: The files have not changed since it was taken. Otherwise only its peers are used, and the
+            files are checked.
     """
 
     source: Metainfo | str
@@ -50,6 +52,7 @@ class AddTorrent:
     lsd: bool = True
     pex: bool = True
     resume_data: bytes | None = None
+    resume_trusted: bool = False
 
 
 # --- what it is like now ---------------------------------------------------------------------------------

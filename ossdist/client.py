@@ -1,0 +1,368 @@
+"""The client: finds a release, transfers it, checks it, puts it in place, and keeps sharing it.
+
+Read `Client.download` from top to bottom; each step of it is one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ossdist import events
+from ossdist.clock import Clock, SystemClock
+from ossdist.config import ClientConfig
+from ossdist.errors import FileHashError, NotFoundError
+from ossdist.mirrors.documents import HttpDocuments, open_documents
+from ossdist.release import layout, model, trust
+from ossdist.release.signing import GpgVerifier
+from ossdist.release.torrents import file_in, path_in_torrent, require_signed, torrent_limit_bytes, web_seed
+from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
+from ossdist.store.workspace import Workspace, sync_file, sync_folder
+from ossdist.swarm import LibtorrentSession, load_metainfo
+from ossdist.transfer.outcome import download_report
+from ossdist.transfer.run import Transfer, TransferJob
+from ossdist.transfer.session import AddTorrent
+from ossdist.transfer.watch import Swarm
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from types import TracebackType
+
+    from ossdist.config import SwarmConfig
+    from ossdist.events import OnEvent
+    from ossdist.release.model import RoleName
+    from ossdist.release.report import DownloadReport
+    from ossdist.release.source import DocumentSource
+    from ossdist.release.trust import CheckedSignature, SignatureVerifier, TrustedChannel, TrustedRelease
+    from ossdist.transfer.metainfo import Address, Metainfo
+    from ossdist.transfer.session import Session, Torrent
+
+    OpenSession = Callable[[SwarmConfig], Awaitable[Session]]
+
+log = logging.getLogger(__name__)
+
+
+def _ignore(_: events.TransferEvent) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Seeding:
+    """A release that is being shared.
+
+    Attributes:
+        release: Which.
+        torrents: Its torrent in each swarm.
+    """
+
+    release: TrustedRelease
+    torrents: dict[Swarm, Torrent] = field(default_factory=dict["Swarm", "Torrent"])
+
+
+class Client:
+    """One party to a channel: downloads its releases and shares them. An asynchronous context manager.
+
+    Args:
+        channel: The channel's address (http, https) or folder.
+        root: The root of trust, a ``root.json``: its path or bytes. It comes from the caller, never from the channel.
+        config: Everything that can be set.
+        clock: Time; the machine's by default.
+        open_session: Makes the BitTorrent session; libtorrent's by default.
+
+    Raises:
+        FormatError: The root of trust is malformed.
+        StorageError: It cannot be read.
+        ProgramMissingError: gpg cannot be run.
+        SwarmError: The session can listen nowhere.
+    """
+
+    def __init__(
+        self,
+        channel: str | Path,
+        *,
+        root: Path | bytes,
+        config: ClientConfig | None = None,
+        clock: Clock | None = None,
+        open_session: OpenSession = LibtorrentSession.open,
+    ) -> None:
+        self._config = config or ClientConfig()
+        self._clock = clock or SystemClock()
+        self._open_session = open_session
+        self._root = model.decode_root(root if isinstance(root, bytes) else root.read_bytes())
+        self._documents = open_documents(channel, self._config.fetch)
+        self._known_serial = 0
+        self._seeding: dict[str, Seeding] = {}
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._documents.close)
+            self._verifier: SignatureVerifier = stack.enter_context(
+                await asyncio.to_thread(lambda: GpgVerifier(self._root))
+            )
+            self._session: Session = await self._open_session(_swarm_config(self._config))
+            stack.push_async_callback(self._session.close)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    @property
+    def session(self) -> Session:
+        """The BitTorrent session, for instance for its port."""
+        return self._session
+
+    @property
+    def seeding(self) -> tuple[Seeding, ...]:
+        """What is being shared now."""
+        return tuple(self._seeding.values())
+
+    # --- the story -------------------------------------------------------------------------------------
+
+    async def download(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        to: Path,
+        peers: Sequence[Address] = (),
+        share: bool | None = None,
+        on_event: OnEvent = _ignore,
+    ) -> DownloadReport:
+        """Brings a release's files into a folder, every byte checked, and keeps sharing them.
+
+        Cancelling it keeps what was fetched; the next call goes on from there.
+
+        Args:
+            name: The package.
+            version: Its version; the newest if None.
+            to: The folder for its files, made if it is missing. A file of the same name is replaced in one step.
+            peers: Peers that are known already.
+            share: Keep sharing afterwards; as the configuration says if None.
+            on_event: Is told how it goes.
+
+        Raises:
+            TrustError: A document is not signed as the root demands, has expired, or is not the listed one.
+            FormatError: A document or torrent is malformed.
+            NotFoundError: The channel has no such release.
+            SourceError: Nobody gives a document or the payload.
+            IntegrityError: A torrent or a whole file is not the signed one.
+            StorageError: The disk is full, or the target cannot be written to.
+        """
+        started_s = self._clock.monotonic_s()
+        release = await self.resolve(name, version)
+        on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
+        torrents = await self.torrents(release)
+        if await self._already_there(release, to):
+            transfer = None
+        else:
+            with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
+                transfer = await self._plan(release, torrents, workspace, peers, on_event)
+                await self._transfer_and_verify(transfer, release, workspace, on_event)
+                await self._commit(transfer, release, to, workspace, on_event)
+        if share if share is not None else self._config.seed_after:
+            await self._share(release, torrents, to, transfer)
+        elif transfer is not None:
+            await transfer.leave()
+        return download_report(release, to, transfer, seconds=self._clock.monotonic_s() - started_s)
+
+    async def resolve(self, name: str, version: str | None = None) -> TrustedRelease:
+        """Finds a release, and believes it only if it is signed and listed as the root demands.
+
+        Raises:
+            TrustError: It is not.
+            FormatError: A document is malformed.
+            SourceError: It does not exist, or a document cannot be had.
+        """
+        channel = await self.channel()
+        entry = channel.entry(name, version)
+        data = await self._documents.fetch(entry.path, limit_bytes=entry.length)
+        signatures = await self._signatures(entry.path, data, "release")
+        return trust.accept_release(self._root, entry, data, signatures)
+
+    async def channel(self) -> TrustedChannel:
+        """Fetches the channel, and believes it only if it is signed as the root demands.
+
+        Raises:
+            TrustError: It is not, has expired, or is older than one seen before.
+            FormatError: It is malformed.
+            SourceError: It cannot be had.
+        """
+        now = self._clock.now()
+        data = await self._documents.fetch(layout.CHANNEL, limit_bytes=model.MAX_CHANNEL_BYTES)
+        signatures = await self._signatures(layout.CHANNEL, data, "channel")
+        channel = trust.accept_channel(self._root, data, signatures, now=now, known_serial=self._known_serial)
+        self._known_serial = channel.channel.serial
+        return channel
+
+    async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
+        """Fetches a release's torrents; each must be the signed one.
+
+        Raises:
+            TorrentMismatchError: One is not.
+            FormatError: One is malformed.
+            SourceError: One cannot be had.
+        """
+        hybrid, v1 = await asyncio.gather(
+            self._torrent(release, v1=False), self._torrent(release, v1=True), return_exceptions=False
+        )
+        return {Swarm.HYBRID: hybrid, Swarm.V1: v1}
+
+    async def seed(
+        self, name: str, *, version: str | None = None, folder: Path, on_event: OnEvent = _ignore
+    ) -> Seeding:
+        """Shares a release's files from a folder until the client is closed; what is missing is downloaded first.
+
+        Raises:
+            OssdistError: As `download`.
+        """
+        report = await self.download(name, version=version, to=folder, share=True, on_event=on_event)
+        return self._seeding[f"{report.name} {report.version}"]
+
+    # --- the steps of `download` -----------------------------------------------------------------------
+
+    async def _already_there(self, release: TrustedRelease, to: Path) -> bool:
+        chunk = self._config.transfer.hash_chunk_bytes
+        files = [_expected(file, to / file.path) for file in release.release.files]
+        return await asyncio.to_thread(lambda: all(is_right(file, chunk_bytes=chunk) for file in files))
+
+    async def _plan(
+        self,
+        release: TrustedRelease,
+        torrents: dict[Swarm, Metainfo],
+        workspace: Workspace,
+        peers: Sequence[Address],
+        on_event: OnEvent,
+    ) -> Transfer:
+        """Everything in full; a delta or re-used pieces will be other plans."""
+        hybrid = torrents[Swarm.HYBRID]
+        resume = await asyncio.to_thread(workspace.load_resume)
+        workspace.require_room([(file.path, file.length) for file in hybrid.files])
+        job = TransferJob(
+            title=release.release.title,
+            torrents=torrents,
+            save_path=workspace.data,
+            peers=tuple(peers) if self._config.peers_enabled else (),
+            trackers=release.release.trackers if self._config.peers_enabled else (),
+            web_seeds=self._web_seeds(release.release) if self._config.mirrors_enabled else (),
+            find_peers=self._config.peers_enabled,
+            resume_data=resume.data if resume is not None else None,
+            resume_trusted=resume is not None and resume.trusted,
+            has_data=workspace.has_data,
+        )
+        return Transfer(
+            session=self._session,
+            job=job,
+            config=self._config.transfer,
+            clock=self._clock,
+            on_event=on_event,
+            save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
+        )
+
+    async def _transfer_and_verify(
+        self, transfer: Transfer, release: TrustedRelease, workspace: Workspace, on_event: OnEvent
+    ) -> None:
+        """Transfers, with the whole-file hashes following close behind."""
+        hashing = asyncio.create_task(self._hash_files(transfer, release, on_event))
+        try:
+            await transfer.run()
+            await hashing
+        except FileHashError:
+            # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
+            await transfer.leave()
+            workspace.discard_data()
+            raise
+        except BaseException:
+            await asyncio.shield(transfer.leave())
+            workspace.close_cleanly()
+            raise
+        finally:
+            hashing.cancel()
+
+    async def _hash_files(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
+        for file in release.release.files:
+            path = path_in_torrent(release.release, file)
+            expected = _expected(file, transfer.job.save_path / path)
+            if self._config.transfer.whole_file_hash:
+                hasher = FollowingHasher(expected, chunk_bytes=self._config.transfer.hash_chunk_bytes)
+                await hasher.follow(lambda position, path=path: transfer.verified_until(path, position), transfer.more)
+                on_event(events.FileVerified(file.path, file.sha256))
+
+    async def _commit(
+        self, transfer: Transfer, release: TrustedRelease, to: Path, workspace: Workspace, on_event: OnEvent
+    ) -> None:
+        """Moves verified files to their final names, while they stay connected and served."""
+        for file in release.release.files:
+            final = to / file.path
+            found = file_in(transfer.metainfo, release.release, file)
+            await asyncio.to_thread(sync_file, workspace.data / found.path)
+            await transfer.torrent.rename(found.index, final.absolute())
+            await asyncio.to_thread(sync_folder, final.parent)
+            on_event(events.FileCommitted(str(final)))
+        await asyncio.to_thread(workspace.remove)
+
+    async def _share(
+        self, release: TrustedRelease, torrents: dict[Swarm, Metainfo], folder: Path, transfer: Transfer | None
+    ) -> None:
+        """Serves both swarms from the same files."""
+        seeding = self._seeding.setdefault(release.release.title, Seeding(release))
+        if transfer is not None:
+            seeding.torrents[transfer.swarm] = transfer.torrent
+        for swarm, metainfo in torrents.items():
+            if swarm not in seeding.torrents:
+                files = [(file_in(metainfo, release.release, file), file.path) for file in release.release.files]
+                request = AddTorrent(
+                    source=metainfo,
+                    save_path=folder.absolute(),
+                    trackers=release.release.trackers,
+                    rename=tuple((found.index, (folder / path).absolute()) for found, path in files),
+                    seed=True,
+                )
+                seeding.torrents[swarm] = await self._session.add(request)
+
+    # --- fetching and checking documents ---------------------------------------------------------------
+
+    async def _signatures(self, document: str, data: bytes, role: RoleName) -> list[CheckedSignature]:
+        async def fetch(fingerprint: str) -> bytes | None:
+            try:
+                path = layout.signature_path(document, fingerprint)
+                return await self._documents.fetch(path, limit_bytes=model.MAX_SIGNATURE_BYTES)
+            except NotFoundError:
+                return None  # the threshold decides whether it was needed
+
+        found = await asyncio.gather(*map(fetch, self._root.roles.get(role).keys))
+        signatures = [signature for signature in found if signature is not None]
+        return await asyncio.to_thread(self._verifier.verify, data, signatures)
+
+    async def _torrent(self, release: TrustedRelease, *, v1: bool) -> Metainfo:
+        path = layout.torrent_path(release.release.name, release.release.version, v1=v1)
+        data = await self._documents.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
+        metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
+        require_signed(release.release, metainfo, v1=v1)
+        return metainfo
+
+    def _web_seeds(self, release: model.Release) -> tuple[str, ...]:
+        mirrors = [mirror.url for mirror in sorted(release.mirrors, key=lambda mirror: mirror.priority)]
+        if not mirrors and isinstance(self._documents, HttpDocuments):
+            mirrors = [self._documents.address]  # whoever serves the channel serves its files
+        return tuple(web_seed(release, mirror) for mirror in mirrors)
+
+
+def _expected(file: model.File, location: Path) -> ExpectedFile:
+    return ExpectedFile(path=file.path, location=location, length=file.length, sha256=file.sha256)
+
+
+def _swarm_config(config: ClientConfig) -> SwarmConfig:
+    """The session's settings; without peers it neither listens nor looks for any."""
+    if config.peers_enabled:
+        return config.swarm
+    return replace(
+        config.swarm, listen=(), trackers=False, dht=False, lsd=False, pex=False, port_mapping=False, connections=50
+    )
