@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ossdist.events import OnEvent
     from ossdist.release.model import RoleName
     from ossdist.release.report import DownloadReport
-    from ossdist.release.source import DocumentSource
     from ossdist.release.trust import CheckedSignature, SignatureVerifier, TrustedChannel, TrustedRelease
     from ossdist.transfer.metainfo import Address, Metainfo
     from ossdist.transfer.session import Session, Torrent
@@ -102,7 +101,7 @@ class Client:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._documents.close)
             self._verifier: SignatureVerifier = stack.enter_context(
-                await asyncio.to_thread(lambda: GpgVerifier(self._root))
+                await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
             )
             self._session: Session = await self._open_session(_swarm_config(self._config))
             stack.push_async_callback(self._session.close)

@@ -23,6 +23,7 @@
     |   +-- DiskFullError
     |   +-- TargetNotWritableError
     |   `-- TargetBusyError         another process works on the same target
+    +-- AlreadyPublishedError       a name that is published already and never changes
     +-- SwarmError                  the BitTorrent engine refused something
     `-- ProgramMissingError         a program that we call (gpg) is not installed
 
@@ -352,6 +353,22 @@ class TargetBusyError(StorageError):
             f"{path} is in use by another download of the same release. Wait for it, or choose another folder.",
             path=path,
         )
+
+
+class AlreadyPublishedError(OssdistError):
+    """Something is published already, and what is published never changes.
+
+    Attributes:
+        what: What.
+        where: Where it stands.
+    """
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(
+            f"{what} is published in {where} already, and never changes. Choose another version or folder."
+        )
+        self.what = what
+        self.where = where
 
 
 class SwarmError(OssdistError):

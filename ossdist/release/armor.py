@@ -19,7 +19,7 @@ _SIGNATURE, _PUBLIC_KEY, _USER_ID, _PUBLIC_SUBKEY, _USER_ATTRIBUTE = 2, 6, 13, 1
 _KEY_PACKETS = frozenset({_PUBLIC_KEY, _SIGNATURE, _USER_ID, _PUBLIC_SUBKEY, _USER_ATTRIBUTE})
 
 _BLOCK = re.compile(
-    rb"\s*-----BEGIN PGP (?P<kind>[A-Z ]+)-----[ \t]*\r?\n"
+    rb"(?:[ \t]*\r?\n)*-----BEGIN PGP (?P<kind>[A-Z ]+)-----[ \t]*\r?\n"
     rb"(?:[A-Za-z]+: [^\r\n]*\r?\n)*"
     rb"[ \t]*\r?\n"
     rb"(?P<body>(?:[A-Za-z0-9+/]{1,76}={0,2}\r?\n)+)"

@@ -399,7 +399,8 @@ class _Gpg(gnupg.GPG):
             code = super()._collect_output(process, result, writer, stdin)
         except BaseException:
             kill()
-            raise
+            with process:  # closes its pipes
+                raise
         finally:
             watchdog.cancel()
         if late.is_set():

@@ -69,6 +69,28 @@ class SignatureVerifier(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Makes detached OpenPGP signatures. Adapter: `ossdist.release.signing`."""
+
+    def sign(self, document: bytes, fingerprint: str) -> bytes:
+        """An armored detached signature of exactly ``document`` by the key with that primary fingerprint.
+
+        Raises:
+            SigningError: The key cannot sign.
+            ProgramMissingError: gpg cannot be run.
+        """
+        ...
+
+    def export_public_key(self, fingerprint: str) -> str:
+        """The armored public key.
+
+        Raises:
+            SigningError: There is no such key.
+            ProgramMissingError: gpg cannot be run.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SignedBy:
     """Who vouches for a document.

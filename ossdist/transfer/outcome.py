@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from ossdist.transfer.run import Transfer
 
 
-def download_report(
-    release: TrustedRelease, to: Path, transfer: Transfer | None, *, seconds: float
-) -> DownloadReport:
+def download_report(release: TrustedRelease, to: Path, transfer: Transfer | None, *, seconds: float) -> DownloadReport:
     """What was downloaded, from where, and what was checked.
 
     Args:

@@ -1,0 +1,323 @@
+"""The publisher: turns files into a signed release in a channel's folder, which any static HTTP server can serve.
+
+Read `Publisher.publish` from top to bottom; it mirrors `Client.download`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ossdist.clock import Clock, SystemClock
+from ossdist.errors import AlreadyPublishedError, NotFoundError, StorageError
+from ossdist.release import layout, model
+from ossdist.release.torrents import torrent_name, web_seed
+from ossdist.store.workspace import sync_folder, write_atomically
+from ossdist.swarm.metainfo import dress, make_torrents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from ossdist.release.trust import Signer
+    from ossdist.swarm.metainfo import Torrents
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSpec:
+    """What is to be published.
+
+    Attributes:
+        name: The package.
+        version: Its version.
+        files: Where each file is now, by its path in the release.
+        purl: Its identity; ``pkg:generic/NAME@VERSION`` if None.
+        mirrors: HTTP copies of the channel's folder.
+        trackers: Announce addresses.
+        dependencies: What it needs.
+        piece_length: Of both torrents, a power of two; chosen by size if 0.
+    """
+
+    name: str
+    version: str
+    files: Mapping[str, Path]
+    purl: str | None = None
+    mirrors: tuple[model.Mirror, ...] = ()
+    trackers: tuple[str, ...] = ()
+    dependencies: tuple[model.Dependency, ...] = ()
+    piece_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A release that now stands in the channel.
+
+    Attributes:
+        release: Its manifest.
+        channel_serial: The channel's serial since then.
+    """
+
+    release: model.Release
+    channel_serial: int
+
+
+class Publisher:
+    """Adds releases to a channel's folder.
+
+    Args:
+        folder: The channel's folder, made by `create`.
+        signer: Signs documents.
+        keys: Primary fingerprints that sign; together they must reach the thresholds of the channel's root.
+        clock: Time; the machine's by default.
+        validity: How long a signed channel may be believed; publish or `refresh` before it is over.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        signer: Signer,
+        keys: Sequence[str],
+        clock: Clock | None = None,
+        validity: timedelta = timedelta(days=30),
+    ) -> None:
+        self._folder = folder
+        self._signer = signer
+        self._keys = tuple(keys)
+        self._clock = clock or SystemClock()
+        self._validity = validity
+
+    # --- the story -------------------------------------------------------------------------------------
+
+    async def create(self, *, root_validity: timedelta = timedelta(days=365)) -> model.Root:
+        """Makes an empty channel whose every role is held by this publisher's keys, with a threshold of one.
+
+        Returns:
+            The root of trust: give its bytes to the users over a way that they trust.
+
+        Raises:
+            AlreadyPublishedError: There is a channel in the folder.
+            StorageError: The folder cannot be written to.
+            SigningError: A key cannot sign.
+        """
+        return await asyncio.to_thread(self._create, root_validity)
+
+    async def publish(self, spec: ReleaseSpec, *, on_progress: Callable[[float], None] | None = None) -> Published:
+        """Adds a release. Readers see the channel as it was, or with the whole release; nothing between.
+
+        Args:
+            spec: The release.
+            on_progress: Called from another thread with the finished share of the hashing, 0 to 1.
+
+        Raises:
+            AlreadyPublishedError: The channel has that name and version; a published release never changes.
+            FormatError: A name, version, path, purl or address is malformed.
+            NotFoundError: There is no channel in the folder, or a file does not exist.
+            StorageError: A file cannot be read, or the folder cannot be written to.
+            SigningError: A key cannot sign.
+        """
+        return await asyncio.to_thread(self._publish, spec, on_progress or (lambda _: None))
+
+    async def refresh(self) -> int:
+        """Signs the channel anew, unchanged but for serial and dates, so that it does not expire.
+
+        Returns:
+            The new serial.
+
+        Raises:
+            NotFoundError: There is no channel in the folder.
+            SigningError: A key cannot sign.
+        """
+        return await asyncio.to_thread(self._refresh)
+
+    # --- the steps; all of them block ------------------------------------------------------------------
+
+    def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None]) -> Published:
+        layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
+        with self._locked(), self._staging() as staging:
+            channel = self._load_channel()
+            _require_new(channel, spec)
+            payload = staging / layout.folder_name(spec.name, spec.version)
+            files = _copy_in(spec.files, payload)
+            name = torrent_name(spec.name, spec.version, tuple(spec.files))
+            lengths = [(file.path, file.length) for file in files]
+            torrents = make_torrents(
+                payload, lengths, name=name, piece_length=spec.piece_length, on_progress=on_progress
+            )
+            release = _manifest(spec, files, torrents, issued=self._now())
+            path = layout.release_path(release.name, release.version)
+            document = model.encode(release)
+            model.decode_release(document, document=path)  # what a client would refuse is refused here already
+            signatures = self._sign(document)
+            self._put_payload(payload, release)
+            self._put_torrents(release, torrents, document, signatures)
+            self._put(path, document, signatures)
+            entry = model.ReleaseEntry(
+                name=release.name,
+                version=release.version,
+                serial=channel.serial + 1,
+                length=len(document),
+                sha256=hashlib.sha256(document).hexdigest(),
+            )
+            return Published(release, self._put_channel(channel, (*channel.releases, entry)))
+
+    def _create(self, root_validity: timedelta) -> model.Root:
+        if (self._folder / layout.ROOT).exists():
+            raise AlreadyPublishedError("a channel", str(self._folder))
+        now = self._now()
+        role = model.Role(keys=self._keys, threshold=1)
+        root = model.Root(
+            serial=1,
+            expires=now + root_validity,
+            keys={key: self._signer.export_public_key(key) for key in self._keys},
+            roles=model.Roles(root=role, channel=role, release=role),
+        )
+        document = model.encode(root)
+        model.decode_root(document)
+        with self._locked():
+            self._put(layout.ROOT, document, self._sign(document))
+            empty = model.Channel(serial=1, issued=now, expires=now + self._validity, releases=())
+            self._put_signed_channel(empty)
+        return root
+
+    def _refresh(self) -> int:
+        with self._locked():
+            channel = self._load_channel()
+            return self._put_channel(channel, channel.releases)
+
+    # --- the folder ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One publisher at a time."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._folder / ".publish.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._folder}: {error.strerror}", path=self._folder) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[Path]:
+        files = self._folder / "files"
+        files.mkdir(exist_ok=True)
+        for leftover in files.glob(".staging-*"):  # of a publisher that was killed; the lock is ours
+            shutil.rmtree(leftover, ignore_errors=True)
+        staging = tempfile.mkdtemp(prefix=".staging-", dir=files)
+        try:
+            yield files / staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _load_channel(self) -> model.Channel:
+        try:
+            return model.decode_channel((self._folder / layout.CHANNEL).read_bytes())
+        except FileNotFoundError as error:
+            raise NotFoundError(layout.CHANNEL, str(self._folder)) from error
+
+    def _put_payload(self, payload: Path, release: model.Release) -> None:
+        final = self._folder / "files" / payload.name
+        # Without an entry in the channel this is what a killed publisher left.
+        shutil.rmtree(final, ignore_errors=True)
+        payload.replace(final)
+        sync_folder(final.parent)
+
+    def _put_torrents(
+        self, release: model.Release, torrents: Torrents, document: bytes, signatures: Mapping[str, bytes]
+    ) -> None:
+        seeds = [web_seed(release, mirror.url) for mirror in release.mirrors]
+        for metainfo, v1 in ((torrents.hybrid, False), (torrents.v1, True)):
+            dressed = dress(
+                metainfo, trackers=release.trackers, web_seeds=seeds, release=document, signatures=signatures
+            )
+            self._write(layout.torrent_path(release.name, release.version, v1=v1), dressed.data)
+
+    def _put_channel(self, channel: model.Channel, releases: tuple[model.ReleaseEntry, ...]) -> int:
+        now = self._now()
+        serial = channel.serial + 1
+        changed = model.Channel(serial=serial, issued=now, expires=now + self._validity, releases=releases)
+        self._put_signed_channel(changed)
+        return serial
+
+    def _put_signed_channel(self, channel: model.Channel) -> None:
+        document = model.encode(channel)
+        self._put(layout.CHANNEL, document, self._sign(document))
+
+    def _sign(self, document: bytes) -> dict[str, bytes]:
+        return {key: self._signer.sign(document, key) for key in self._keys}
+
+    def _put(self, path: str, document: bytes, signatures: Mapping[str, bytes]) -> None:
+        for fingerprint, signature in signatures.items():
+            self._write(layout.signature_path(path, fingerprint), signature)
+        self._write(path, document)
+
+    def _write(self, path: str, data: bytes) -> None:
+        target = self._folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, data)
+
+    def _now(self) -> datetime:
+        return self._clock.now().replace(microsecond=0)
+
+
+def _require_new(channel: model.Channel, spec: ReleaseSpec) -> None:
+    if channel.find(spec.name, spec.version) is not None:
+        raise AlreadyPublishedError(f"{spec.name} {spec.version}", "the channel")
+
+
+def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
+    """Copies the payload, and hashes what was written."""
+    copied: list[model.File] = []
+    for path, source in sorted(files.items()):
+        target = payload / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest, length = hashlib.sha256(), 0
+        try:
+            with source.open("rb") as reader, target.open("xb") as writer:
+                while chunk := reader.read(_CHUNK_BYTES):
+                    writer.write(chunk)
+                    digest.update(chunk)
+                    length += len(chunk)
+                writer.flush()
+                os.fsync(writer.fileno())
+        except FileNotFoundError as error:
+            raise NotFoundError(str(source), "the files to publish") from error
+        except OSError as error:
+            raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
+        copied.append(model.File(path=path, length=length, sha256=digest.hexdigest()))
+    return copied
+
+
+def _manifest(spec: ReleaseSpec, files: Sequence[model.File], torrents: Torrents, *, issued: datetime) -> model.Release:
+    hybrid, v1 = torrents.hybrid.info_hashes, torrents.v1.info_hashes
+    return model.Release(
+        name=spec.name,
+        version=spec.version,
+        purl=spec.purl or f"pkg:generic/{spec.name}@{spec.version}",
+        issued=issued,
+        files=tuple(files),
+        hybrid=model.HybridTorrent(
+            info_hash_v1=hybrid.v1 or "",
+            info_hash_v2=hybrid.v2 or "",
+            piece_length=torrents.hybrid.piece_length,
+        ),
+        v1=model.V1Torrent(info_hash_v1=v1.v1 or "", piece_length=torrents.v1.piece_length),
+        trackers=spec.trackers,
+        mirrors=spec.mirrors,
+        dependencies=spec.dependencies,
+    )
