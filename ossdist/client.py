@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,7 +21,7 @@ from ossdist.release import layout, model, trust
 from ossdist.release.signing import GpgVerifier
 from ossdist.release.torrents import file_in, path_in_torrent, require_signed, torrent_limit_bytes, web_seed
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
-from ossdist.store.workspace import Workspace, sync_file, sync_folder
+from ossdist.store.workspace import Workspace, make_empty, read_file, sync_file, sync_folder
 from ossdist.swarm import LibtorrentSession, load_metainfo
 from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer, TransferJob
@@ -29,7 +29,7 @@ from ossdist.transfer.session import AddTorrent
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from types import TracebackType
 
     from ossdist.config import SwarmConfig
@@ -91,7 +91,7 @@ class Client:
         self._config = config or ClientConfig()
         self._clock = clock or SystemClock()
         self._open_session = open_session
-        self._root = model.decode_root(root if isinstance(root, bytes) else root.read_bytes())
+        self._root = model.decode_root(root if isinstance(root, bytes) else read_file(root))
         self._documents = open_documents(channel, self._config.fetch)
         self._known_serial = 0
         self._seeding: dict[str, Seeding] = {}
@@ -163,13 +163,15 @@ class Client:
             transfer = None
         else:
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
+                await self.stop_sharing(release)
                 transfer = await self._plan(release, torrents, workspace, peers, on_event)
-                await self._transfer_and_verify(transfer, release, workspace, on_event)
-                await self._commit(transfer, release, to, workspace, on_event)
+                async with _leaving_on_failure(transfer, workspace):
+                    await self._transfer_and_verify(transfer, release, on_event)
+                    await self._commit(transfer, release, to, workspace, on_event)
         if share if share is not None else self._config.seed_after:
             await self._share(release, torrents, to, transfer)
         elif transfer is not None:
-            await transfer.leave()
+            await transfer.leave(keep_state=False)
         return download_report(release, to, transfer, seconds=self._clock.monotonic_s() - started_s)
 
     async def resolve(self, name: str, version: str | None = None) -> TrustedRelease:
@@ -225,6 +227,13 @@ class Client:
         report = await self.download(name, version=version, to=folder, share=True, on_event=on_event)
         return self._seeding[f"{report.name} {report.version}"]
 
+    async def stop_sharing(self, release: TrustedRelease) -> None:
+        """Leaves a release's swarms; the files stay."""
+        seeding = self._seeding.pop(release.release.title, None)
+        if seeding is not None:
+            for torrent in seeding.torrents.values():
+                await torrent.remove()
+
     # --- the steps of `download` -----------------------------------------------------------------------
 
     async def _already_there(self, release: TrustedRelease, to: Path) -> bool:
@@ -265,30 +274,22 @@ class Client:
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
         )
 
-    async def _transfer_and_verify(
-        self, transfer: Transfer, release: TrustedRelease, workspace: Workspace, on_event: OnEvent
-    ) -> None:
+    async def _transfer_and_verify(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
         """Transfers, with the whole-file hashes following close behind."""
         hashing = asyncio.create_task(self._hash_files(transfer, release, on_event))
         try:
             await transfer.run()
             await hashing
-        except FileHashError:
-            # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
-            await transfer.leave()
-            workspace.discard_data()
-            raise
-        except BaseException:
-            await asyncio.shield(transfer.leave())
-            workspace.close_cleanly()
-            raise
         finally:
             hashing.cancel()
+            await asyncio.wait([hashing])
 
     async def _hash_files(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
         for file in release.release.files:
             path = path_in_torrent(release.release, file)
             expected = _expected(file, transfer.job.save_path / path)
+            if file.length == 0:  # no piece brings it
+                await asyncio.to_thread(make_empty, expected.location)
             if self._config.transfer.whole_file_hash:
                 hasher = FollowingHasher(expected, chunk_bytes=self._config.transfer.hash_chunk_bytes)
                 await hasher.follow(lambda position, path=path: transfer.verified_until(path, position), transfer.more)
@@ -352,6 +353,22 @@ class Client:
         if not mirrors and isinstance(self._documents, HttpDocuments):
             mirrors = [self._documents.address]  # whoever serves the channel serves its files
         return tuple(web_seed(release, mirror) for mirror in mirrors)
+
+
+@asynccontextmanager
+async def _leaving_on_failure(transfer: Transfer, workspace: Workspace) -> AsyncGenerator[None]:
+    """Whatever ends a download early, nothing goes on behind the caller's back, and what is good is kept."""
+    try:
+        yield
+    except FileHashError:
+        # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
+        await transfer.leave(keep_state=False)
+        workspace.discard_data()
+        raise
+    except BaseException:
+        await asyncio.shield(transfer.leave())
+        workspace.close_cleanly()
+        raise
 
 
 def _expected(file: model.File, location: Path) -> ExpectedFile:

@@ -42,7 +42,17 @@ if TYPE_CHECKING:
 
 
 class OssdistError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library. They can be pickled, so they come back from worker processes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[OssdistError], args: tuple[object, ...], data: Mapping[str, object]) -> OssdistError:
+    # Exception's own way would call __init__ with the finished message.
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(data)
+    return error
 
 
 # --- trust -----------------------------------------------------------------------------------------------
@@ -328,7 +338,8 @@ class DiskFullError(StorageError):
     """
 
     def __init__(self, path: Path, *, needed_bytes: int | None = None, free_bytes: int | None = None) -> None:
-        amount = f": {needed_bytes} bytes needed, {free_bytes} free" if needed_bytes is not None else ""
+        needed = f": {needed_bytes} bytes needed" if needed_bytes is not None else ""
+        amount = needed + (f", {free_bytes} free" if needed and free_bytes is not None else "")
         super().__init__(
             f"no room left on the disk of {path}{amount}. Free some space and run it again: what was fetched is kept.",
             path=path,

@@ -14,19 +14,19 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import AlreadyPublishedError, NotFoundError, StorageError
+from ossdist.errors import AlreadyPublishedError, NotFoundError, SigningError, StorageError
 from ossdist.release import layout, model
 from ossdist.release.torrents import torrent_name, web_seed
 from ossdist.store.workspace import sync_folder, write_atomically
 from ossdist.swarm.metainfo import dress, make_torrents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from ossdist.release.trust import Signer
     from ossdist.swarm.metainfo import Torrents
@@ -125,7 +125,7 @@ class Publisher:
             FormatError: A name, version, path, purl or address is malformed.
             NotFoundError: There is no channel in the folder, or a file does not exist.
             StorageError: A file cannot be read, or the folder cannot be written to.
-            SigningError: A key cannot sign.
+            SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
         return await asyncio.to_thread(self._publish, spec, on_progress or (lambda _: None))
 
@@ -137,7 +137,7 @@ class Publisher:
 
         Raises:
             NotFoundError: There is no channel in the folder.
-            SigningError: A key cannot sign.
+            SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
         return await asyncio.to_thread(self._refresh)
 
@@ -147,6 +147,7 @@ class Publisher:
         layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
         with self._locked(), self._staging() as staging:
             channel = self._load_channel()
+            self._require_listed_keys()
             _require_new(channel, spec)
             payload = staging / layout.folder_name(spec.name, spec.version)
             files = _copy_in(spec.files, payload)
@@ -194,12 +195,13 @@ class Publisher:
     def _refresh(self) -> int:
         with self._locked():
             channel = self._load_channel()
+            self._require_listed_keys()
             return self._put_channel(channel, channel.releases)
 
     # --- the folder ------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         """One publisher at a time."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -213,14 +215,14 @@ class Publisher:
             os.close(lock)
 
     @contextlib.contextmanager
-    def _staging(self) -> Iterator[Path]:
+    def _staging(self) -> Generator[Path]:
         files = self._folder / "files"
         files.mkdir(exist_ok=True)
         for leftover in files.glob(".staging-*"):  # of a publisher that was killed; the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
-        staging = tempfile.mkdtemp(prefix=".staging-", dir=files)
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=files))
         try:
-            yield files / staging
+            yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -229,6 +231,18 @@ class Publisher:
             return model.decode_channel((self._folder / layout.CHANNEL).read_bytes())
         except FileNotFoundError as error:
             raise NotFoundError(layout.CHANNEL, str(self._folder)) from error
+
+    def _require_listed_keys(self) -> None:
+        """Refuses keys whose signatures nobody who holds the channel's root would count."""
+        try:
+            root = model.decode_root((self._folder / layout.ROOT).read_bytes())
+        except FileNotFoundError as error:
+            raise NotFoundError(layout.ROOT, str(self._folder)) from error
+        for role in (root.roles.channel, root.roles.release):
+            strangers = set(self._keys) - set(role.keys)
+            if len(set(self._keys)) - len(strangers) < role.threshold:
+                reason = f"the channel's root asks for {role.threshold} of {', '.join(role.keys)}"
+                raise SigningError(", ".join(sorted(strangers)) or self._keys[0], reason)
 
     def _put_payload(self, payload: Path, release: model.Release) -> None:
         final = self._folder / "files" / payload.name

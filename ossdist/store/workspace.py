@@ -180,6 +180,18 @@ class Workspace:
         write_atomically(self._resume_path, msgspec.msgpack.encode(stored))
 
 
+def read_file(path: Path) -> bytes:
+    """Reads a small file whole.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that its name never stands for half of it, not even after a power loss.
 
@@ -196,6 +208,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
+        raise _writing_failed(path, error) from error
+
+
+def make_empty(path: Path) -> None:
+    """Makes an empty file, unless there is one.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
         raise _writing_failed(path, error) from error
 
 

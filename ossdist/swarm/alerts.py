@@ -40,6 +40,14 @@ class MetadataArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A peer or web seed could not be reached."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeDataReady:
     """The answer to a request for resume data."""
 
@@ -91,6 +99,7 @@ class ListenFailed:
 
 Answer = (
     MetadataArrived
+    | DialFailed
     | ResumeDataReady
     | ResumeDataFailed
     | FileRenamed
@@ -143,6 +152,11 @@ def _address(endpoint: tuple[str, int]) -> Address:
     return Address(endpoint[0], endpoint[1])
 
 
+def _disconnected(alert: lt.peer_disconnected_alert) -> PeerDisconnected | DialFailed:
+    ended = DialFailed if alert.op == lt.operation_t.connect else PeerDisconnected
+    return ended(_address(alert.endpoint), alert.error.message())
+
+
 def _storage_failed(alert: lt.file_error_alert) -> StorageFailed:
     return StorageFailed(path=alert.filename(), errno=alert.error.value(), reason=alert.error.message())
 
@@ -181,7 +195,7 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.torrent_finished_alert: lambda _: Finished(),
     lt.metadata_received_alert: lambda _: MetadataArrived(),
     lt.peer_connect_alert: lambda alert: PeerConnected(_address(alert.endpoint)),
-    lt.peer_disconnected_alert: lambda alert: PeerDisconnected(_address(alert.endpoint), alert.error.message()),
+    lt.peer_disconnected_alert: _disconnected,
     lt.peer_ban_alert: lambda alert: PeerBanned(_address(alert.endpoint)),
     lt.tracker_reply_alert: lambda alert: TrackerReplied(alert.tracker_url(), alert.num_peers),
     lt.tracker_error_alert: _tracker_failed,

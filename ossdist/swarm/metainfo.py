@@ -169,17 +169,18 @@ def metainfo_of(
 ) -> Metainfo:
     """The value of a torrent that libtorrent has parsed."""
     layout = info.layout()
+    hashes = info_hashes_of(info.info_hashes())
     files = tuple(
         TorrentFile(
             index=index,
             path=layout.file_path(index),
             length=layout.file_size(index),
             offset=layout.file_offset(index),
+            root=layout.root(index).to_bytes() if hashes.v2 and layout.file_size(index) else None,
         )
         for index in range(layout.num_files())
         if not layout.file_flags(index) & lt.file_storage.flag_pad_file
     )
-    hashes = info_hashes_of(info.info_hashes())
     pieces = tuple(info.hash_for_piece(index) for index in range(info.num_pieces())) if hashes.v1 else ()
     return Metainfo(
         name=info.name(),

@@ -8,6 +8,7 @@ for libtorrent's network thread run in the session's own two threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import libtorrent as lt
 from ossdist.errors import SwarmError
 from ossdist.swarm.alerts import ListenFailed, ListenSucceeded, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
-from ossdist.swarm.settings import session_params
+from ossdist.swarm.settings import everybody_is_global, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
 from ossdist.transfer.metainfo import Metainfo
 from ossdist.transfer.session import EventsLost
@@ -84,6 +85,24 @@ class LibtorrentSession:
         Raises:
             SwarmError: It is there already, or libtorrent refuses it.
         """
+        adding = asyncio.create_task(self._add(request))
+        try:
+            return await asyncio.shield(adding)
+        except asyncio.CancelledError:
+            # libtorrent cannot be stopped half-way: nobody would ever take this torrent out again.
+            with contextlib.suppress(SwarmError):
+                await (await adding).remove()
+            raise
+
+    async def close(self) -> None:
+        """Leaves all swarms and frees every thread, socket and file."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    async def _add(self, request: AddTorrent) -> LibtorrentTorrent:
         session = self._session
         if session is None or self._closing is not None:
             raise SwarmError("the session is closed")
@@ -96,7 +115,8 @@ class LibtorrentSession:
         torrent = LibtorrentTorrent(
             hashes, request.save_path, self._run, event_deadline_s=self._config.event_deadline_s
         )
-        torrent.prepare(request.peers, added_paused=bool(params.flags & lt.torrent_flags.paused))
+        added_paused = bool(params.flags & lt.torrent_flags.paused)
+        torrent.prepare(request.peers, request.web_seeds, added_paused=added_paused)
         for key in keys:
             self._torrents[key] = torrent
         try:
@@ -107,14 +127,6 @@ class LibtorrentSession:
         torrent.attach(handle, session.remove_torrent)
         return torrent
 
-    async def close(self) -> None:
-        """Leaves all swarms and frees every thread, socket and file."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
-
-    # --- inside ----------------------------------------------------------------------------------------
-
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self._wake_read.setblocking(False)  # noqa: FBT003
@@ -122,6 +134,7 @@ class LibtorrentSession:
         self._listening = loop.create_future()
         params = session_params(self._config)
         self._session = await self._run(lambda: lt.session(params))
+        self._session.set_peer_class_filter(everybody_is_global())
         loop.add_reader(self._wake_read, self._pump)
         self._session.set_alert_fd(self._wake_write.fileno())
         self._pump()
@@ -233,9 +246,12 @@ def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
         params.flags |= flag.disable_lsd
     if not (request.pex and config.pex):
         params.flags |= flag.disable_pex
-    if request.peers and not request.seed and not _has_files(request):
-        params.flags |= flag.paused
-        params.peers = [*params.peers, *((peer.host, peer.port) for peer in request.peers)]
+    peers = [(peer.host, peer.port) for peer in request.peers]
+    if not isinstance(request.source, Metainfo):
+        params.peers = [*params.peers, *peers]  # while there is nothing to check, it dials at the next tick
+    elif peers and not request.seed and not _has_files(request.source, request):
+        params.peers = [*params.peers, *peers]
+        params.flags |= flag.paused  # see `LibtorrentTorrent.prepare`
     return params
 
 
@@ -254,9 +270,7 @@ def _base_params(request: AddTorrent) -> lt.add_torrent_params:
     return params
 
 
-def _has_files(request: AddTorrent) -> bool:
-    if not isinstance(request.source, Metainfo):
-        return False
+def _has_files(metainfo: Metainfo, request: AddTorrent) -> bool:
     renamed = dict(request.rename)
-    paths = (renamed.get(file.index, Path(file.path)) for file in request.source.files)
+    paths = (renamed.get(file.index, Path(file.path)) for file in metainfo.files)
     return any((request.save_path / path).exists() for path in paths)

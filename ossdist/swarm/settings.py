@@ -76,6 +76,10 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "tracker_receive_timeout": 5,
         "tracker_completion_timeout": 10,
         "peer_connect_timeout": 5,
+        # A seed that is restarted must be found again long before a transfer gives up: after 2, 4, 6, ... seconds
+        # instead of 60, 120 and then never.
+        "min_reconnect_time": 2,
+        "max_failcount": 20,
         "urlseed_timeout": 10,
         "urlseed_wait_retry": 5,
         # Torrents are started, stopped and limited by the client alone.
@@ -92,3 +96,15 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
             "dht_prefer_verified_node_ids": False,
         }
     return pack
+
+
+def everybody_is_global() -> lt.ip_filter:
+    """A peer-class filter under which limits and unchoke slots hold for every peer.
+
+    By default libtorrent puts peers of the local network into a class of their own, which ignores both.
+    """
+    only_global = 1 << 0  # session::global_peer_class_id
+    classes = lt.ip_filter()
+    classes.add_rule("0.0.0.0", "255.255.255.255", only_global)  # noqa: S104 - a range, not an interface
+    classes.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", only_global)
+    return classes

@@ -10,7 +10,7 @@ from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import PeerKind, PeerStatus, TorrentState, TorrentStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 STATUS_FLAGS = lt.status_flags_t.query_distributed_copies | lt.status_flags_t.query_accurate_download_counters
 
@@ -43,20 +43,28 @@ def torrent_status(status: lt.torrent_status) -> TorrentStatus:
     )
 
 
-def peer_statuses(peers: Iterable[lt.peer_info]) -> tuple[PeerStatus, ...]:
-    """Connected peers as values; those still dialling or shaking hands are left out."""
+def peer_statuses(
+    peers: Iterable[lt.peer_info], web_seed_at: Callable[[Address], str | None]
+) -> tuple[PeerStatus, ...]:
+    """Connected peers as values; those still dialling or shaking hands are left out.
+
+    Args:
+        peers: libtorrent's.
+        web_seed_at: The web seed that stands at an address.
+    """
     pending = lt.peer_info.connecting | lt.peer_info.handshake
-    return tuple(_peer_status(peer) for peer in peers if not peer.flags & pending)
+    return tuple(_peer_status(peer, web_seed_at) for peer in peers if not peer.flags & pending)
 
 
-def _peer_status(peer: lt.peer_info) -> PeerStatus:
+def _peer_status(peer: lt.peer_info, web_seed_at: Callable[[Address], str | None]) -> PeerStatus:
     address = Address(*peer.ip)
-    client = peer.client.decode("utf-8", "replace")
     web_seed = bool(peer.connection_type & lt.peer_info.web_seed)
+    # A web seed's own word for itself is its server's name; one that a redirect led to has no address but this.
+    client = web_seed_at(address) or f"http://{address}/" if web_seed else peer.client.decode("utf-8", "replace")
     return PeerStatus(
         address=address,
         kind=PeerKind.WEB_SEED if web_seed else PeerKind.PEER,
-        key=f"{client} {address}" if web_seed else f"{address} {peer.pid}",
+        key=f"{client} {Address(*peer.local_endpoint())}" if web_seed else f"{address} {peer.pid}",
         client=client,
         seed=bool(peer.flags & lt.peer_info.seed),
         choking=bool(peer.flags & lt.peer_info.remote_choked),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import libtorrent as lt
 from ossdist.errors import StorageError, SwarmError
 from ossdist.swarm.alerts import (
     Answer,
+    DialFailed,
     FileRenamed,
     FileRenameFailed,
     MetadataArrived,
@@ -20,7 +22,15 @@ from ossdist.swarm.alerts import (
 )
 from ossdist.swarm.metainfo import metainfo_of
 from ossdist.swarm.snapshots import STATUS_FLAGS, peer_statuses, torrent_status
-from ossdist.transfer.session import CheckingDone, MetadataReceived, Subscription, TorrentEvent
+from ossdist.swarm.webseeds import WebSeedAddresses
+from ossdist.transfer.session import (
+    CheckingDone,
+    MetadataReceived,
+    PeerDisconnected,
+    Subscription,
+    TorrentEvent,
+    WebSeedFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_PAD_FILE = lt.file_storage.flag_pad_file
+
 
 class Runner(Protocol):
     """Runs a call that blocks (every question to libtorrent waits for its network thread) in a thread."""
@@ -37,6 +49,20 @@ class Runner(Protocol):
     async def __call__(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` and gives its result."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Payload:
+    """Payload that a torrent has received and sent."""
+
+    download: int = 0
+    upload: int = 0
+
+    @staticmethod
+    def of(handle: lt.torrent_handle) -> _Payload:
+        """As libtorrent counts it."""
+        status = handle.status(lt.status_flags_t.query_accurate_download_counters)
+        return _Payload(status.total_payload_download, status.total_payload_upload)
 
 
 class LibtorrentTorrent:
@@ -49,7 +75,9 @@ class LibtorrentTorrent:
         self._event_deadline_s = event_deadline_s
         self._handle: lt.torrent_handle | None = None
         self._leave: Callable[[lt.torrent_handle], None] | None = None
-        self._subscriptions: set[Subscription] = set()
+        self._web_seeds = WebSeedAddresses()
+        self._before = _Payload()
+        self._subscriptions: list[Subscription] = []
         self._answers: dict[object, asyncio.Future[Answer]] = {}
         self._checked = False
         self._dial: tuple[Address, ...] = ()
@@ -64,16 +92,23 @@ class LibtorrentTorrent:
 
     def subscribe(self) -> Subscription:
         """Events from now on; a context manager."""
+        if self._handle is None:
+            raise self._gone()
         return Subscription(self._subscriptions)
 
     async def status(self) -> TorrentStatus:
         """What it is like now."""
-        return await self._call(lambda handle: torrent_status(handle.status(STATUS_FLAGS)))
+        status = await self._call(lambda handle: torrent_status(handle.status(STATUS_FLAGS)))
+        return replace(
+            status,
+            payload_download=status.payload_download + self._before.download,
+            payload_upload=status.payload_upload + self._before.upload,
+        )
 
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Connected peers and web seeds."""
         # `post_peer_info` would spare the thread, but its alert cannot be read from Python.
-        return await self._call(lambda handle: peer_statuses(handle.get_peer_info()))
+        return await self._call(lambda handle: peer_statuses(handle.get_peer_info(), self._web_seeds.at))
 
     async def pieces(self) -> tuple[bool, ...]:
         """Which pieces are here and verified."""
@@ -86,10 +121,12 @@ class LibtorrentTorrent:
     async def add_web_seed(self, url: str) -> None:
         """Adds a BEP 19 web seed."""
         await self._call(lambda handle: handle.add_url_seed(url))
+        self._web_seeds.add(url)
 
     async def remove_web_seed(self, url: str) -> None:
         """Stops using a web seed."""
         await self._call(lambda handle: handle.remove_url_seed(url))
+        self._web_seeds.remove(url)
 
     async def add_piece(self, index: int, data: bytes) -> None:
         """Hands in a piece from elsewhere."""
@@ -107,11 +144,16 @@ class LibtorrentTorrent:
     async def resume(self) -> None:
         """Goes on after `pause` or a storage error."""
 
-        def go_on(handle: lt.torrent_handle) -> None:
+        def go_on(handle: lt.torrent_handle) -> _Payload:
+            before = _Payload.of(handle)
             handle.clear_error()
             handle.resume()
+            after = _Payload.of(handle)
+            return before if after.download + after.upload < before.download + before.upload else _Payload()
 
-        await self._call(go_on)
+        # libtorrent counts from zero when a torrent that was paused goes on.
+        ended = await self._call(go_on)
+        self._before = _Payload(self._before.download + ended.download, self._before.upload + ended.upload)
 
     async def recheck(self) -> None:
         """Checks every piece on disk again."""
@@ -156,8 +198,8 @@ class LibtorrentTorrent:
 
     # --- for the session -------------------------------------------------------------------------------
 
-    def prepare(self, peers: Sequence[Address], *, added_paused: bool) -> None:
-        """Says which peers to dial as soon as the check of what is on disk is over.
+    def prepare(self, peers: Sequence[Address], web_seeds: Sequence[str], *, added_paused: bool) -> None:
+        """Says which web seeds it has, and which peers to dial as soon as the check of what is on disk is over.
 
         libtorrent dials at its next tick, except when a paused torrent is resumed: that dials at once (first byte
         after 2 ms instead of 500, measured). But a torrent whose files have to be checked never is while it is
@@ -165,6 +207,8 @@ class LibtorrentTorrent:
         """
         self._added_paused = added_paused
         self._dial = () if added_paused else tuple(peers)
+        for url in web_seeds:
+            self._web_seeds.add(url)
 
     def attach(self, handle: lt.torrent_handle, leave: Callable[[lt.torrent_handle], None]) -> None:
         """Gives it its handle, once libtorrent has one."""
@@ -175,6 +219,7 @@ class LibtorrentTorrent:
     def detach(self, reason: str) -> None:
         """Lets go of libtorrent; every later call raises, and so does every one that still waits."""
         self._handle = self._leave = None
+        self._web_seeds.close()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(SwarmError(f"torrent {self._info_hashes}: {reason}"))
@@ -190,6 +235,10 @@ class LibtorrentTorrent:
                 self._resolve(TorrentRemoved, event)
             case MetadataArrived():
                 self._learn()
+            case DialFailed(address, reason):
+                self._publish(PeerDisconnected(address, reason))
+                if (url := self._web_seeds.at(address)) is not None:
+                    self._publish(WebSeedFailed(url, reason))
             case CheckingDone():
                 self._checked = True
                 if self._handle is not None:
@@ -236,8 +285,9 @@ class LibtorrentTorrent:
             self._answers[key] = future
             try:
                 await self._call(question)
-            except SwarmError:
-                del self._answers[key]
+            except BaseException:  # a cancelled question may never be asked, so nobody may wait for its answer
+                self._answers.pop(key, None)
+                future.cancel()
                 raise
         try:
             async with asyncio.timeout(self._event_deadline_s):
@@ -267,7 +317,8 @@ def _add_piece(handle: lt.torrent_handle, index: int, data: bytes) -> None:
 
 def _file_path(handle: lt.torrent_handle, index: int, save_path: Path) -> str:
     info = handle.torrent_file()
-    if info is None or not 0 <= index < info.layout().num_files():
+    layout = info.layout() if info is not None else None
+    if layout is None or not 0 <= index < layout.num_files() or layout.file_flags(index) & _PAD_FILE:
         raise ValueError(f"there is no file {index}")
     renamed = handle.get_renamed_files()
-    return renamed.file_path(info.layout(), index, str(save_path))
+    return renamed.file_path(layout, index, str(save_path))

@@ -41,12 +41,14 @@ class TorrentFile:
         path: Relative to the save path, with ``/``; a multi-file torrent's name is its first component.
         length: In bytes.
         offset: Where its first byte stands in the torrent's sequence of pieces.
+        root: Root of its tree of SHA-256 hashes (v2 part); None for an empty file and in a v1 torrent.
     """
 
     index: int
     path: str
     length: int
     offset: int
+    root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,13 +140,22 @@ class Transfer:
             await self.leave()
             watch = next_swarm
 
-    async def leave(self) -> None:
-        """Leaves the swarm, if it is in one; what is there stays on disk, and the state for resuming is kept."""
+    async def leave(self, *, keep_state: bool = True) -> None:
+        """Leaves the swarm, if it is in one; what is there stays on disk.
+
+        Args:
+            keep_state: Save the state for resuming first. If the disk does not take it, the next try checks the files.
+        """
         torrent, self._torrent = self._torrent, None
-        if torrent is not None:
-            self._left_a_swarm = True
-            await self._save_resume(torrent)
-            await torrent.remove()
+        if torrent is None:
+            return
+        self._left_a_swarm = True
+        if keep_state:
+            try:
+                await self._save_resume(torrent)
+            except (StorageError, SwarmError) as error:
+                log.warning("%s: the state for resuming is not kept: %s", self.job.title, error)
+        await torrent.remove()
 
     @property
     def torrent(self) -> Torrent:

@@ -119,7 +119,7 @@ class PeerStatus:
         address: Where it is.
         kind: Peer or web seed.
         key: Tells connections apart; a peer that comes back has a new one.
-        client: What it calls itself, or a web seed's address. A claim, not a fact.
+        client: What a peer calls itself (a claim, not a fact), or a web seed's address.
         seed: It has everything.
         choking: It sends us nothing at the moment.
         snubbed: It owes us data for too long.
@@ -184,7 +184,10 @@ class MetadataReceived:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer's handshake is done, in either direction."""
+    """A peer or web seed is being dialled, or one that dialled us has shaken hands.
+
+    `PeerDisconnected` follows if nothing comes of it; `Torrent.peers` has only those with whom it succeeded.
+    """
 
     address: Address
 
@@ -272,14 +275,14 @@ TorrentEvent = (
 _E = TypeVar("_E", bound=TorrentEvent)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Subscription:
     """Events of one torrent from the moment of subscribing on, in order.
 
     Use it as a context manager, so that the torrent stops feeding it.
     """
 
-    _release: set[Subscription] = field(repr=False)
+    _fed: list[Subscription] = field(repr=False)
     _events: deque[TorrentEvent] = field(default_factory=deque[TorrentEvent], repr=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -314,19 +317,13 @@ class Subscription:
                     return event
 
     def __enter__(self) -> Self:
-        self._release.add(self)
+        self._fed.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release.discard(self)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+        self._fed.remove(self)
 
 
 # --- the protocols ---------------------------------------------------------------------------------------
@@ -373,6 +370,8 @@ class Torrent(Protocol):
 
     async def add_piece(self, index: int, data: bytes) -> None:
         """Hands in a piece from elsewhere; `PieceVerified` or `PieceFailed` tells what came of it.
+
+        One that is here already is left alone, without an event.
 
         Raises:
             ValueError: There is no such piece, or it has another length.

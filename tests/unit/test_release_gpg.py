@@ -20,7 +20,7 @@ from ossdist.release.signing import GpgSigner, GpgVerifier, stop_agent, temporar
 from ossdist.release.trust import CheckedSignature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from tests.keys import Keys
 
@@ -41,11 +41,11 @@ def program(tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     """The folder for temporary folders, empty."""
-    folder = Path(tempfile.mkdtemp(prefix="t-"))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
 
 
 def running(text: str) -> list[psutil.Process]:
@@ -158,7 +158,7 @@ def test_the_users_home_and_options_are_not_looked_at(
     # In the user's own ring mallory is a good friend, and the options are nonsense.
     (tmp_path / "gpg.conf").write_text("no-such-option\n")
     monkeypatch.setenv("GNUPGHOME", str(tmp_path))
-    keys.gpg("--no-options", "--import", data=keys.block(keys.mallory).encode(), home=tmp_path)
+    keys.gpg("--no-options", "--no-autostart", "--import", data=keys.block(keys.mallory).encode(), home=tmp_path)
     with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()) as verifier:
         alice, mallory = verifier.verify(DOCUMENT, keys.sign(DOCUMENT, keys.alice, keys.mallory))
     assert alice == CheckedSignature(keys.alice)

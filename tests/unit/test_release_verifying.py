@@ -227,7 +227,7 @@ def test_the_order_of_the_files_changes_nothing(keys: Keys, verifier: GpgVerifie
         *keys.sign(b"another document", keys.carol),
         b"junk",
     ]
-    for order in itertools.permutations(files, 4):
+    for order in itertools.permutations(files, 3):
         good = {signature for signature in verifier.verify(DOCUMENT, order) if signature.refusal is None}
         expected = {key for file, key in zip(files, (keys.alice, keys.bob), strict=False) if file in order}
         assert {signature.fingerprint for signature in good} == expected

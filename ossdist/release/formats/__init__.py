@@ -1,0 +1,1 @@
+"""Package formats: what a file of each says about itself. One module a format."""

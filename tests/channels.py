@@ -1,0 +1,79 @@
+"""Real channels for tests: published with a real key, served from a folder or by a real server."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ossdist.config import ClientConfig, SwarmConfig, TransferConfig
+from ossdist.publisher import Published, Publisher, ReleaseSpec
+from ossdist.release import layout
+from ossdist.transfer.metainfo import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ossdist.client import Client
+    from tests.keys import Keys
+
+LOCAL = SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False)
+QUICK = TransferConfig(poll_s=0.1, resume_save_s=0.2, swarm_patience_s=1.0, exhausted_after_s=10.0)
+CONFIG = ClientConfig(swarm=LOCAL, transfer=QUICK)
+
+
+@dataclass(frozen=True)
+class TestChannel:
+    """A channel's folder with its publisher."""
+
+    __test__ = False
+
+    folder: Path
+    publisher: Publisher
+
+    @property
+    def root(self) -> Path:
+        """The root of trust."""
+        return self.folder / layout.ROOT
+
+    def payload(self, name: str, version: str) -> Path:
+        """The folder of a release's files."""
+        return self.folder / "files" / layout.folder_name(name, version)
+
+
+async def make_channel(tmp_path: Path, keys: Keys) -> TestChannel:
+    """An empty channel, signed by ``alice``."""
+    folder = tmp_path / "channel"
+    publisher = Publisher(folder, signer=keys.signer, keys=[keys.alice])
+    await publisher.create()
+    return TestChannel(folder, publisher)
+
+
+async def publish(
+    channel: TestChannel,
+    files: Mapping[str, bytes],
+    *,
+    name: str = "tool",
+    version: str = "1.0",
+    **options: object,
+) -> Published:
+    """Adds a release with these files' contents."""
+    source = channel.folder.parent / f"source-{name}-{version}"
+    paths: dict[str, Path] = {}
+    for path, content in files.items():
+        paths[path] = source / path
+        paths[path].parent.mkdir(parents=True, exist_ok=True)
+        paths[path].write_bytes(content)
+    spec = ReleaseSpec(name=name, version=version, files=paths, **options)  # pyright: ignore[reportArgumentType]
+    return await channel.publisher.publish(spec)
+
+
+def noise(length: int, seed: int = 0) -> bytes:
+    """Bytes that do not compress, the same for the same seed."""
+    return random.Random(seed).randbytes(length)
+
+
+def port_of(client: Client) -> Address:
+    """Where a client on this machine can be dialled."""
+    return Address("127.0.0.1", client.session.listen_port)

@@ -1,0 +1,373 @@
+"""The signed documents: what decodes, and everything that must not."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ossdist.errors import FormatError, UnsafePathError
+from ossdist.release import model
+from ossdist.release.model import (
+    Channel,
+    File,
+    HybridTorrent,
+    Release,
+    ReleaseEntry,
+    Role,
+    Roles,
+    Root,
+    V1Torrent,
+    decode_channel,
+    decode_release,
+    decode_root,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALICE, BOB = "A" * 40, "B" * 40
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+ROLE = Role(keys=(ALICE, BOB), threshold=2)
+ROOT = Root(serial=1, expires=NOW, keys={ALICE: "a", BOB: "b"}, roles=Roles(root=ROLE, channel=ROLE, release=ROLE))
+ENTRY = ReleaseEntry(name="tool", version="1.0", serial=3, length=10, sha256="0" * 64)
+CHANNEL = Channel(serial=3, issued=NOW, expires=NOW, releases=(ENTRY,))
+RELEASE = Release(
+    name="tool",
+    version="1.0",
+    purl="pkg:generic/tool@1.0",
+    issued=NOW,
+    files=(File(path="dir/a.bin", length=5, sha256="0" * 64), File(path="b", length=0, sha256="1" * 64)),
+    hybrid=HybridTorrent(info_hash_v1="0" * 40, info_hash_v2="0" * 64, piece_length=1 << 20),
+    v1=V1Torrent(info_hash_v1="1" * 40, piece_length=1 << 20),
+    trackers=("udp://tracker.example.org:6969/announce", "https://tracker.example.org/announce?key=1"),
+    mirrors=(model.Mirror(url="https://mirror.example.org/pub", location="de"),),
+    dependencies=(model.Dependency(purl="pkg:deb/debian/libc6", versions=">= 2.36"),),
+)
+
+DECODERS: list[tuple[Root | Channel | Release, Callable[[bytes], object]]] = [
+    (ROOT, decode_root),
+    (CHANNEL, decode_channel),
+    (RELEASE, decode_release),
+]
+
+type_ids = ["root", "channel", "release"]
+every_document = pytest.mark.parametrize(("document", "decode"), DECODERS, ids=type_ids)
+
+
+def changed(document: Root | Channel | Release, path: str, value: object) -> bytes:
+    """The document's JSON with ``value`` at the dotted ``path``."""
+    whole = json.loads(encode(document))
+    *folders, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
+    part = whole
+    for folder in folders:
+        part = part[folder]
+    part[last] = value
+    return json.dumps(whole).encode()
+
+
+# --- form ------------------------------------------------------------------------------------------------
+
+
+@every_document
+def test_what_is_encoded_is_decoded(document: Root | Channel | Release, decode: Callable[[bytes], object]) -> None:
+    assert decode(encode(document)) == document
+    assert encode(document).endswith(b"}\n")
+
+
+@every_document
+def test_an_unknown_field_is_refused(document: Root | Channel | Release, decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(FormatError, match="unknown field `extra`"):
+        decode(changed(document, "extra", 1))
+
+
+@every_document
+def test_another_format_is_refused(document: Root | Channel | Release, decode: Callable[[bytes], object]) -> None:
+    for value in ("ossdist-root-2", "ossdist-channel-2", "ossdist-release-2", "", None, 1):
+        with pytest.raises(FormatError):
+            decode(changed(document, "format", value))
+
+
+@every_document
+def test_one_kind_does_not_pass_for_another(
+    document: Root | Channel | Release, decode: Callable[[bytes], object]
+) -> None:
+    for other, _ in DECODERS:
+        if other is not document:
+            with pytest.raises(FormatError):
+                decode(encode(other))
+
+
+@every_document
+def test_what_is_no_json_is_refused(document: Root | Channel | Release, decode: Callable[[bytes], object]) -> None:
+    good = encode(document)
+    for data in (
+        b"",
+        b"null",
+        b"[]",
+        b"\xef\xbb\xbf" + good,
+        good[:-3],
+        good + b"{}",
+        good.replace(b'"', b"'"),
+        good.decode().encode("utf-16"),
+        good.replace(b"ossdist", b"\xff"),
+    ):
+        with pytest.raises(FormatError):
+            decode(data)
+
+
+@every_document
+def test_a_key_that_stands_twice_is_refused(
+    document: Root | Channel | Release, decode: Callable[[bytes], object]
+) -> None:
+    name = b"expires" if b'"expires"' in encode(document) else b"issued"
+    twice = encode(document).replace(b'"%s"' % name, b'"%s": "2026-01-01T00:00:00Z", "%s"' % (name, name))
+    with pytest.raises(FormatError, match="stands twice"):
+        decode(twice)
+
+
+def test_a_key_that_stands_twice_deeper_down_is_refused() -> None:
+    twice = encode(RELEASE).replace(b'"length": 5', b'"length": 5, "length": 6')
+    with pytest.raises(FormatError, match="stands twice"):
+        decode_release(twice)
+    with pytest.raises(FormatError, match="stands twice"):
+        decode_root(
+            encode(ROOT).replace(b'"%s": "a"' % ALICE.encode(), b'"%s": "a", "%s": "b"' % ((ALICE.encode(),) * 2))
+        )
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_deep_nesting_is_refused(opening: bytes) -> None:
+    deep = opening * 100_000
+    for data in (deep, encode(RELEASE).replace(b'"dir/a.bin"', deep), encode(RELEASE)[:-3] + b',"x":' + deep):
+        with pytest.raises(FormatError):
+            decode_release(data)
+
+
+@pytest.mark.parametrize(
+    ("decode", "document", "limit_bytes"),
+    [
+        (decode_root, ROOT, 1 << 20),
+        (decode_channel, CHANNEL, 16 << 20),
+        (decode_release, RELEASE, 4 << 20),
+    ],
+    ids=type_ids,
+)
+def test_a_document_has_a_bound(
+    decode: Callable[[bytes], object], document: Root | Channel | Release, limit_bytes: int
+) -> None:
+    good = encode(document)
+    decode(good + b" " * (limit_bytes - len(good)))
+    with pytest.raises(FormatError, match=f"at most {limit_bytes}"):
+        decode(good + b" " * (limit_bytes + 1 - len(good)))
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "value"),
+    [
+        (CHANNEL, "serial", "3"),
+        (CHANNEL, "serial", 3.0),
+        (CHANNEL, "serial", True),
+        (CHANNEL, "serial", 0),
+        (CHANNEL, "serial", 2**53 + 1),
+        (CHANNEL, "expires", 1_700_000_000),
+        (CHANNEL, "expires", "2026-01-01T00:00:00"),
+        (CHANNEL, "expires", "soon"),
+        (CHANNEL, "releases", None),
+        (CHANNEL, "releases.0.name", "../etc"),
+        (CHANNEL, "releases.0.name", "a/b"),
+        (CHANNEL, "releases.0.name", ".hidden"),
+        (CHANNEL, "releases.0.name", "a\n"),
+        (CHANNEL, "releases.0.name", "a" * 129),
+        (CHANNEL, "releases.0.version", ""),
+        (CHANNEL, "releases.0.version", "1.0\n"),
+        (CHANNEL, "releases.0.version", "1 0"),
+        (CHANNEL, "releases.0.length", 0),
+        (CHANNEL, "releases.0.length", (4 << 20) + 1),
+        (CHANNEL, "releases.0.sha256", "0" * 63),
+        (CHANNEL, "releases.0.sha256", "A" * 64),
+        (CHANNEL, "releases.0.sha256", "0" * 64 + "\n"),
+        (RELEASE, "files", []),
+        (RELEASE, "files.0.path", ""),
+        (RELEASE, "files.0.path", "a" * 1025),
+        (RELEASE, "files.0.path", "\ud800"),
+        (RELEASE, "files.0.length", -1),
+        (RELEASE, "files.0.length", 2**60),
+        (RELEASE, "hybrid", None),
+        (RELEASE, "hybrid.info_hash_v2", "0" * 40),
+        (RELEASE, "hybrid.piece_length", 1024),
+        (RELEASE, "v1.info_hash_v1", "xyz"),
+        (RELEASE, "mirrors.0.location", "DE"),
+        (RELEASE, "mirrors.0.location", "de\n"),
+        (RELEASE, "mirrors.0.priority", 0),
+        (RELEASE, "trackers", "udp://tracker.example.org:1"),
+        (RELEASE, "dependencies.0.versions", 7),
+        (ROOT, "roles.channel.threshold", 0),
+        (ROOT, "roles.channel.threshold", -1),
+        (ROOT, "roles.channel.keys", []),
+        (ROOT, "roles.channel.keys", [ALICE.lower(), BOB]),
+        (ROOT, "roles.channel.keys", [ALICE + "\n", BOB]),
+        (ROOT, "roles.mirror", {"keys": [ALICE], "threshold": 1}),
+        (ROOT, "keys", {"alice": "a"}),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused(
+    document: Root | Channel | Release, path: str, value: object
+) -> None:
+    decode = next(decode for known, decode in DECODERS if known is document)
+    with pytest.raises(FormatError):
+        decode(changed(document, path, value))
+
+
+@every_document
+def test_no_field_without_a_default_may_be_left_out(
+    document: Root | Channel | Release, decode: Callable[[bytes], object]
+) -> None:
+    whole = json.loads(encode(document))
+    optional = {"format", "trackers", "mirrors", "dependencies"}
+    for field in whole:
+        rest = {name: value for name, value in whole.items() if name != field}
+        if field not in optional:
+            with pytest.raises(FormatError, match=f"missing required field `{field}`"):
+                decode(json.dumps(rest).encode())
+
+
+def test_equal_values_have_equal_bytes() -> None:
+    turned = Root(serial=1, expires=NOW, keys={BOB: "b", ALICE: "a"}, roles=ROOT.roles)
+    assert turned == ROOT
+    assert encode(turned) == encode(ROOT)
+
+
+# --- root ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["root", "channel", "release"])
+def test_a_role_must_be_able_to_reach_its_threshold(role: str) -> None:
+    with pytest.raises(FormatError, match=f"{role}.* 3 of 2"):
+        decode_root(changed(ROOT, f"roles.{role}.threshold", 3))
+    with pytest.raises(FormatError, match=f"{role}.* twice"):
+        decode_root(changed(ROOT, f"roles.{role}.keys", [ALICE, ALICE]))
+    with pytest.raises(FormatError, match=f"{role}.* not in keys"):
+        decode_root(changed(ROOT, f"roles.{role}.keys", [ALICE, "C" * 40]))
+
+
+def test_a_role_is_found_by_name() -> None:
+    roles = Roles(**{name: Role(keys=(ALICE,), threshold=n) for n, name in enumerate(type_ids, start=1)})
+    assert [roles.get(name).threshold for name in ("root", "channel", "release")] == [1, 2, 3]
+
+
+# --- channel ---------------------------------------------------------------------------------------------
+
+
+def entry(name: str, version: str, serial: int = 1) -> ReleaseEntry:
+    return ReleaseEntry(name=name, version=version, serial=serial, length=1, sha256="0" * 64)
+
+
+def channel(*entries: ReleaseEntry, serial: int = 9) -> Channel:
+    return Channel(serial=serial, issued=NOW, expires=NOW, releases=entries)
+
+
+def test_the_newest_is_the_one_with_the_highest_serial() -> None:
+    # "1.9" is above "1.10" as text and as a decimal number, "2.0" was withdrawn and 1.10 published again.
+    found = channel(entry("a", "1.9", 1), entry("a", "1.10", 5), entry("a", "2.0", 2), entry("b", "9", 9))
+    assert found.find("a") == found.releases[1]
+    assert found.find("a", "2.0") == found.releases[2]
+    assert found.find("a", "3.0") is None
+    assert found.find("c") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a", "1"), ("a", "1")),
+        (("a-1", "2"), ("a", "1-2")),
+        (("Tool", "1"), ("tool", "1")),
+        (("a", "1.0RC"), ("a", "1.0rc")),
+    ],
+)
+def test_two_releases_cannot_share_a_folder(first: tuple[str, str], second: tuple[str, str]) -> None:
+    with pytest.raises(FormatError, match="listed twice"):
+        decode_channel(encode(channel(entry(*first), entry(*second))))
+
+
+def test_a_release_is_not_newer_than_its_channel() -> None:
+    decode_channel(encode(channel(entry("a", "1", 9))))
+    with pytest.raises(FormatError, match="above the channel's own"):
+        decode_channel(encode(channel(entry("a", "1", 10))))
+
+
+def test_an_entry_knows_its_path() -> None:
+    assert entry("tool", "1:2.0~rc1").path == "releases/tool/1%3a2.0~rc1/release.json"
+
+
+# --- release ---------------------------------------------------------------------------------------------
+
+
+def test_length_and_title_are_those_of_the_whole() -> None:
+    assert (RELEASE.length, RELEASE.title) == (5, "tool 1.0")
+
+
+@pytest.mark.parametrize("path", ["../a", "/a", "a/../../b", "a\\b", "CON", "b", "B", "b/c"])
+def test_an_unsafe_path_refuses_the_manifest(path: str) -> None:
+    with pytest.raises(UnsafePathError) as caught:
+        decode_release(changed(RELEASE, "files.0.path", path), document="releases/x")
+    assert caught.value.document == "releases/x"
+    assert caught.value.path in {path, "b"}
+
+
+def test_a_release_of_nothing_is_refused() -> None:
+    with pytest.raises(FormatError, match="nothing to distribute"):
+        decode_release(changed(RELEASE, "files.0.length", 0))
+
+
+@pytest.mark.parametrize("purl", ["tool", "pkg:", "pkg:generic", "http://example.org", "pkg:generic/a?b", " "])
+def test_what_is_no_package_url_is_refused(purl: str) -> None:
+    for path in ("purl", "dependencies.0.purl"):
+        with pytest.raises(FormatError, match="package URL"):
+            decode_release(changed(RELEASE, path, purl))
+
+
+BAD_URLS = [
+    "mirror.example.org",
+    "//mirror.example.org/",
+    "/srv/mirror",
+    "file:///etc/passwd",
+    "ftp://mirror.example.org/",
+    "javascript:alert(1)",
+    "https://",
+    "https:///path",
+    "https://user@mirror.example.org/",
+    "https://user:secret@mirror.example.org/",
+    "https://mirror.example.org:0/",
+    "https://mirror.example.org:99999/",
+    "https://mirror.example.org:x/",
+    "https://[::1/",
+    "https://mirror.example.org/a b",
+    "https://mirror.example.org/\n",
+    "https://mirror.example.org/\x00",
+    "https://mirror.example.org/\u202e",
+    " https://mirror.example.org/",
+]
+
+
+@pytest.mark.parametrize("address", BAD_URLS)
+def test_a_bad_address_is_refused(address: str) -> None:
+    for path in ("mirrors.0.url", "trackers.0"):
+        with pytest.raises(FormatError, match="not an address"):
+            decode_release(changed(RELEASE, path, address))
+
+
+def test_mirrors_and_trackers_have_their_own_schemes() -> None:
+    assert decode_release(changed(RELEASE, "trackers.0", "udp://[2001:db8::1]:80"))
+    with pytest.raises(FormatError, match="not an address"):
+        decode_release(changed(RELEASE, "mirrors.0.url", "udp://[2001:db8::1]:80"))
+
+
+@pytest.mark.parametrize("address", ["https://mirror.example.org/?path=", "https://mirror.example.org/#"])
+def test_a_mirror_is_a_folder(address: str) -> None:
+    with pytest.raises(FormatError, match="query"):
+        decode_release(changed(RELEASE, "mirrors.0.url", address))

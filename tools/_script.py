@@ -1,0 +1,298 @@
+"""What the scripts of this folder share: types of arguments, the contract of ``--json``, progress on stderr.
+
+Every script exits with 0 if it did what was asked, 1 if that was refused or failed, 2 if it was called wrongly, and
+128 and the signal's number if it was interrupted. With ``--json`` the last line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TextIO, TypeVar
+from urllib.parse import urlsplit
+
+import _checkout  # noqa: F401  # what is imported below is found through it
+import msgspec
+from tqdm import tqdm
+
+from ossdist import events
+from ossdist.config import SwarmConfig
+from ossdist.errors import OssdistError
+from ossdist.transfer.metainfo import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
+
+    from ossdist.release.report import DownloadReport, VerificationReport
+
+_T = TypeVar("_T")
+
+EXIT_REFUSED = 1
+_LINE_EVERY_S = 5.0
+
+
+class Arguments(argparse.Namespace):
+    """What every script takes."""
+
+    json: bool
+
+
+class NetworkArguments(Arguments):
+    """What every script takes that joins a swarm; see `add_network_arguments`."""
+
+    listen: list[str] | None
+    no_dht: bool
+    no_lsd: bool
+    exhausted_after: float | None
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json``."""
+    parser.add_argument("--json", action="store_true", help="end stdout with one line of JSON")
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `NetworkArguments`."""
+    parser.add_argument("--listen", action="append", type=listen_address, metavar="ADDR:PORT", help="port 0 for any")
+    parser.add_argument("--no-dht", action="store_true", help="do not look for peers in the DHT")
+    parser.add_argument("--no-lsd", action="store_true", help="do not look for peers in the local network")
+    parser.add_argument(
+        "--exhausted-after", type=seconds, metavar="S", help="give up after so many seconds without new data"
+    )
+
+
+def swarm_config(args: NetworkArguments) -> SwarmConfig:
+    """The session's configuration. Who listens on this machine alone asks no router for a port."""
+    listen = tuple(args.listen) if args.listen else SwarmConfig().listen
+    local = all(ipaddress.ip_address(_host_and_port(place)[0]).is_loopback for place in listen)
+    return SwarmConfig(listen=listen, dht=not args.no_dht, lsd=not args.no_lsd, port_mapping=not local)
+
+
+# --- types of arguments ----------------------------------------------------------------------------------
+
+
+def channel(text: str) -> str | Path:
+    """A channel: an http or https address, or a folder."""
+    if "://" not in text:
+        return folder(text)
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an http or https address nor a folder")
+    return text
+
+
+def folder(text: str) -> Path:
+    """A folder that exists."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return Path(text)
+
+
+def file(text: str) -> Path:
+    """A file that exists."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file")
+    return Path(text)
+
+
+def peer_address(text: str) -> Address:
+    """``HOST:PORT`` or ``[IPV6]:PORT``; a host's name is looked up."""
+    host, port = _host_and_port(text)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{host!r} has no address: {error.strerror}") from error
+    if not port:
+        raise argparse.ArgumentTypeError(f"{text!r} needs a port")
+    return Address(str(found[0][4][0]), port)
+
+
+def listen_address(text: str) -> str:
+    """``ADDR:PORT`` or ``[IPV6]:PORT`` of this machine, port 0 for any."""
+    host, port = _host_and_port(text)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{host!r} is no IP address") from error
+    return str(Address(str(address), port))
+
+
+def fingerprint(text: str) -> str:
+    """An OpenPGP fingerprint, with or without spaces, as gpg prints it."""
+    plain = re.sub(r"\s", "", text).upper().removeprefix("0X")
+    if re.fullmatch(r"[0-9A-F]{40}", plain) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fingerprint of 40 hexadecimal digits")
+    return plain
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0")
+    return value
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\s]+)):(?P<port>\d{1,5})", text)
+    if found is None or int(found["port"]) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT or [IPV6]:PORT")
+    return found["v6"] or found["host"], int(found["port"])
+
+
+# --- the contract ----------------------------------------------------------------------------------------
+
+
+def run(
+    work: Callable[[], _T],
+    *,
+    as_json: bool,
+    keys: Callable[[_T], dict[str, object]],
+    tell: Callable[[_T], str],
+) -> int:
+    """Does a script's work and prints what came of it.
+
+    Args:
+        work: Does it; an `OssdistError` means that it was refused or failed.
+        as_json: Print ``keys``, not ``tell``.
+        keys: The JSON object of a result. If its ``ok`` is False, that was refused too.
+        tell: The text of a result, for people.
+
+    Returns:
+        The exit code.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        # asyncio ends its work in good order at SIGINT, and so does a program without it.
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        result = work()
+    except OssdistError as error:
+        return _refuse(type(error).__name__, str(error), EXIT_REFUSED, as_json=as_json)
+    except KeyboardInterrupt:
+        number = received[0] if received else signal.SIGINT
+        return _refuse("Interrupted", f"by {signal.Signals(number).name}", 128 + number, as_json=as_json)
+    found = keys(result)
+    print(json.dumps(found) if as_json else tell(result), flush=True)
+    return EXIT_REFUSED if found["ok"] is False else 0
+
+
+def _refuse(error: str, reason: str, code: int, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"ok": False, "error": error, "reason": reason}), flush=True)
+    else:
+        print(f"{error}: {reason}", file=sys.stderr)
+    return code
+
+
+def report_keys(report: DownloadReport) -> dict[str, object]:
+    """A finished download's keys, as fetch.py and quickstart.py print them."""
+    files = [
+        {
+            "path": found.path,
+            "bytes": found.bytes,
+            "sha256": found.sha256,
+            "verified": found.verified,
+            "bytes_from": msgspec.to_builtins(found.bytes_from),
+        }
+        for found in report.files
+    ]
+    return {
+        "ok": all(found.verified for found in report.files),
+        "release": {"name": report.name, "version": report.version},
+        "files": files,
+        "sources": msgspec.to_builtins(report.sources),
+        "report": [verification_keys(found.report) for found in report.files],
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def verification_keys(report: VerificationReport) -> dict[str, object]:
+    """A verification's keys, as verify.py prints them."""
+    verdict = "pass" if report.passed else "fail"
+    return {"file": report.file, "verdict": verdict, "checks": msgspec.to_builtins(report.checks)}
+
+
+# --- progress --------------------------------------------------------------------------------------------
+
+
+class ProgressDisplay:
+    """Shows a transfer on stderr: a bar on a terminal, otherwise a line now and then. A context manager.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._bar: tqdm[NoReturn] | None = None
+        self._last_line_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, event: events.TransferEvent) -> None:
+        """Takes an event."""
+        match event:
+            case events.Resolved(name, version, total):
+                self._say(f"{name} {version}: {total} bytes")
+            case events.Progress():
+                self._progress(event)
+            case events.Resumed(done):
+                self._say(f"{done} bytes were here already")
+            case events.SwarmSwitched(swarm, reason):
+                self._say(f"going on in the {swarm} swarm: {reason}")
+            case events.SourceFailed(source, reason):
+                self._say(f"{source}: {reason}")
+            case events.PeerBanned(address):
+                self._say(f"{address} sent wrong data and is not used any more")
+            case events.FileCommitted(path):
+                self._say(f"{path} is complete and verified")
+            case events.PieceRefused() | events.FileVerified():
+                pass
+
+    def _progress(self, event: events.Progress) -> None:
+        sources = f"{event.peers} peer(s), {event.mirrors} mirror(s)"
+        rate = f"{event.bytes_per_s / 1e6:.1f} MB/s"
+        left = f"{event.eta_s:.0f} s left" if event.eta_s is not None else "no rate yet"
+        if not self._stream.isatty():
+            if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
+                self._last_line_s = time.monotonic()
+                self._say(f"{event.bytes_done} of {event.bytes_total} bytes, {rate}, {left}, {sources}")
+            return
+        if self._bar is None:
+            self._bar = tqdm(
+                total=event.bytes_total,
+                unit="B",
+                unit_scale=True,
+                file=self._stream,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
+            )
+        self._bar.n = event.bytes_done
+        self._bar.set_postfix_str(f"{rate}, {left}, {sources}")
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=self._stream)
+        else:
+            print(line, file=self._stream, flush=True)

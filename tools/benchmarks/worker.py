@@ -1,0 +1,142 @@
+"""One measured party of a benchmark, in a process of its own, so that its CPU time and memory are its alone.
+
+``python -m tools.benchmarks.worker seed|bare|ours ...``: prints one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import libtorrent as lt
+
+from ossdist.client import Client
+from ossdist.config import ClientConfig, SwarmConfig, TransferConfig
+from ossdist.swarm.settings import session_params
+from ossdist.transfer.metainfo import Address
+
+LOCAL = SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False)
+DEADLINE_S = 300.0
+
+
+def main() -> None:
+    """Runs one party."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    seed = commands.add_parser("seed", help="a bare libtorrent seed of several torrents of the same files")
+    seed.add_argument("--save-path", type=Path, required=True)
+    seed.add_argument("torrents", type=Path, nargs="+")
+    bare = commands.add_parser("bare", help="a bare libtorrent download with our settings")
+    bare.add_argument("--torrent", type=Path, required=True)
+    bare.add_argument("--save-path", type=Path, required=True)
+    bare.add_argument("--port", type=int, required=True)
+    ours = commands.add_parser("ours", help="our whole download")
+    ours.add_argument("--channel", required=True)
+    ours.add_argument("--root", type=Path, required=True)
+    ours.add_argument("--name", required=True)
+    ours.add_argument("--to", type=Path, required=True)
+    ours.add_argument("--port", type=int, required=True)
+    ours.add_argument("--no-hash", action="store_true", help="without the whole-file hash")
+    ours.add_argument("--download-bytes-per-s", type=int, default=0)
+    arguments = parser.parse_args()
+    match arguments.command:
+        case "seed":
+            run_seed(arguments.save_path, arguments.torrents)
+        case "bare":
+            run_bare(arguments.torrent, arguments.save_path, arguments.port)
+        case _:
+            asyncio.run(run_ours(arguments))
+
+
+def run_seed(save_path: Path, torrents: list[Path]) -> None:
+    """Seeds until SIGTERM; says on which port."""
+    session = lt.session(session_params(LOCAL))
+    handles = [session.add_torrent(_params(torrent, save_path)) for torrent in torrents]
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not all(handle.status().is_seeding for handle in handles):
+        _require_in_time(deadline_s)
+        session.wait_for_alert(50)
+        session.pop_alerts()
+    _say({"port": session.listen_port()})
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+def run_bare(torrent: Path, save_path: Path, port: int) -> None:
+    """Downloads with libtorrent alone, from adding the torrent to its last piece."""
+    session = lt.session(session_params(LOCAL))
+    params = _params(torrent, save_path)
+    params.flags |= lt.torrent_flags.paused
+    params.peers = [("127.0.0.1", port)]
+    before = _cpu_s()
+    begin_s = time.monotonic()
+    handle = session.add_torrent(params)
+    finished = False
+    while not finished:
+        _require_in_time(begin_s + DEADLINE_S)
+        session.wait_for_alert(1000)
+        for alert in session.pop_alerts():
+            if isinstance(alert, lt.torrent_checked_alert):
+                handle.resume()
+            finished = finished or isinstance(alert, lt.torrent_finished_alert)
+    _report(begin_s, before)
+
+
+async def run_ours(arguments: argparse.Namespace) -> None:
+    """Downloads with `Client.download`, from the call to its return."""
+    config = ClientConfig(
+        swarm=replace(LOCAL, download_bytes_per_s=arguments.download_bytes_per_s),
+        transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
+        mirrors_enabled=False,
+        seed_after=False,
+    )
+    channel = arguments.channel if "://" in arguments.channel else Path(arguments.channel)
+    async with Client(channel, root=arguments.root, config=config) as client:
+        before = _cpu_s()
+        begin_s = time.monotonic()
+        peers = [Address("127.0.0.1", arguments.port)]
+        await client.download(arguments.name, to=arguments.to, peers=peers)
+        _report(begin_s, before)
+
+
+def _params(torrent: Path, save_path: Path) -> lt.add_torrent_params:
+    params = lt.load_torrent_file(str(torrent))
+    params.save_path = str(save_path)
+    params.flags = lt.torrent_flags.duplicate_is_error
+    params.trackers, params.url_seeds = [], []
+    return params
+
+
+def _cpu_s() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def _report(begin_s: float, cpu_before_s: float) -> None:
+    _say(
+        {
+            "seconds": time.monotonic() - begin_s,
+            "cpu_s": _cpu_s() - cpu_before_s,
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+    )
+
+
+def _require_in_time(deadline_s: float) -> None:
+    if time.monotonic() > deadline_s:
+        raise SystemExit("it took too long")
+
+
+def _say(value: dict[str, float]) -> None:
+    print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Fetches a release from a channel, through the swarm and mirrors at once, every byte checked."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import _script
+
+from ossdist import blocking
+from ossdist.config import ClientConfig, TransferConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ossdist.release.report import DownloadReport
+    from ossdist.transfer.metainfo import Address
+
+
+class _Arguments(_script.NetworkArguments):
+    channel: str | Path
+    name: str
+    version: str | None
+    root: Path
+    to: Path
+    no_p2p: bool
+    no_http: bool
+    peer: list[Address]
+
+
+def _parse(argv: Sequence[str]) -> _Arguments:
+    parser = argparse.ArgumentParser(prog="fetch.py", description=__doc__)
+    parser.add_argument("channel", type=_script.channel, metavar="CHANNEL", help="address or folder")
+    parser.add_argument("name", metavar="NAME", help="the package")
+    parser.add_argument("--version", metavar="V", help="default: the newest")
+    parser.add_argument("--root", type=_script.file, required=True, help="root.json, from a source that you trust")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the files")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--no-p2p", action="store_true", help="mirrors alone")
+    ways.add_argument("--no-http", action="store_true", help="peers alone, for the payload")
+    parser.add_argument(
+        "--peer", action="append", type=_script.peer_address, default=[], metavar="HOST:PORT", help="may be repeated"
+    )
+    _script.add_network_arguments(parser)
+    _script.add_json_argument(parser)
+    return parser.parse_args(argv, namespace=_Arguments())
+
+
+def _config(args: _Arguments) -> ClientConfig:
+    transfer = TransferConfig()
+    if args.exhausted_after is not None:
+        transfer = dataclasses.replace(transfer, exhausted_after_s=args.exhausted_after)
+    return ClientConfig(
+        swarm=_script.swarm_config(args),
+        transfer=transfer,
+        peers_enabled=not args.no_p2p,
+        mirrors_enabled=not args.no_http,
+    )
+
+
+def _fetch(args: _Arguments) -> DownloadReport:
+    with _script.ProgressDisplay() as display:
+        return blocking.download(
+            args.channel,
+            args.name,
+            version=args.version,
+            root=args.root,
+            to=args.to,
+            peers=args.peer,
+            config=_config(args),
+            on_event=display,
+        )
+
+
+def _tell(report: DownloadReport) -> str:
+    lines = [f"{report.name} {report.version}: {len(report.files)} file(s) verified, {report.seconds:.1f} s"]
+    lines += [f"  {source.url}: {source.bytes} bytes, {source.failures} failure(s)" for source in report.sources]
+    lines += [f"  {found.path}" for found in report.files]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the script and gives its exit code."""
+    args = _parse(argv)
+    return _script.run(lambda: _fetch(args), as_json=args.json, keys=_script.report_keys, tell=_tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Shares every release of a channel, and new ones as they appear, until SIGTERM or Ctrl-C.
+
+What is missing in the store is downloaded first. Each interval one line of JSON on stdout says how it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import _script
+
+from ossdist.client import Client
+from ossdist.config import ClientConfig, TransferConfig
+from ossdist.seeder import Seeder, SeederStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Arguments(_script.NetworkArguments):
+    channel: str | Path
+    root: Path
+    store: Path
+    interval: float
+    only: str | None
+    upload_limit: int
+
+
+def _parse(argv: Sequence[str]) -> _Arguments:
+    parser = argparse.ArgumentParser(prog="seed.py", description=__doc__)
+    parser.add_argument("channel", type=_script.channel, metavar="CHANNEL", help="address or folder")
+    parser.add_argument("--root", type=_script.file, required=True, help="root.json, from a source that you trust")
+    parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="may be the channel's own folder")
+    parser.add_argument("--interval", type=_script.seconds, default=60.0, metavar="S", help="default: %(default)g")
+    parser.add_argument("--only", metavar="NAME", help="share the releases of this name alone")
+    parser.add_argument("--upload-limit", type=int, default=0, metavar="BYTES_PER_S", help="0 for none")
+    _script.add_network_arguments(parser)
+    _script.add_json_argument(parser)
+    return parser.parse_args(argv, namespace=_Arguments())
+
+
+def _tell(status: SeederStatus) -> str:
+    return f"{status.releases} release(s) were shared, {status.upload_bytes} bytes sent"
+
+
+def _print(status: SeederStatus) -> None:
+    print(json.dumps(dataclasses.asdict(status)), flush=True)
+
+
+async def _seed(args: _Arguments) -> SeederStatus:
+    swarm = dataclasses.replace(_script.swarm_config(args), upload_bytes_per_s=args.upload_limit)
+    transfer = TransferConfig()
+    if args.exhausted_after is not None:
+        transfer = dataclasses.replace(transfer, exhausted_after_s=args.exhausted_after)
+    with _script.ProgressDisplay() as display:
+        async with Client(args.channel, root=args.root, config=ClientConfig(swarm=swarm, transfer=transfer)) as client:
+            seeder = Seeder(client, args.store, only=args.only, on_event=display)
+            running = asyncio.create_task(seeder.run(interval_s=args.interval, on_status=_print))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            return await seeder.status()
+
+
+def _keys(status: SeederStatus) -> dict[str, object]:
+    return {"ok": True, **dataclasses.asdict(status)}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the script and gives its exit code."""
+    args = _parse(argv)
+    return _script.run(lambda: asyncio.run(_seed(args)), as_json=args.json, keys=_keys, tell=_tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
