@@ -69,6 +69,10 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "max_web_seed_connections": 16,
         # The last count of a source must still be readable when the torrent is complete.
         "close_redundant_connections": False,
+        # An unfinished piece is what a crash loses. Begun at random, or while still choked (allowed fast, BEP 6), it
+        # would stay unfinished for long; with these two there is at most one a peer.
+        "initial_picker_threshold": 0,
+        "prioritize_partial_pieces": True,
         # Announce to every tracker: a release names few, and the first may be dead.
         "announce_to_all_trackers": True,
         "announce_to_all_tiers": True,

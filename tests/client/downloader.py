@@ -29,7 +29,12 @@ def say(event: events.TransferEvent) -> None:
 async def main() -> None:
     channel, to, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     peers = [Address("127.0.0.1", int(port)) for port in sys.argv[4:]]
-    config = replace(CONFIG, swarm=replace(CONFIG.swarm, download_bytes_per_s=limit), seed_after=False)
+    config = replace(
+        CONFIG,
+        swarm=replace(CONFIG.swarm, download_bytes_per_s=limit),
+        transfer=replace(CONFIG.transfer, poll_s=0.02),
+        seed_after=False,
+    )
     async with Client(channel, root=channel / "root.json", config=config) as client:
         await client.download("tool", to=to, peers=peers, on_event=say)
     print("finished", flush=True)

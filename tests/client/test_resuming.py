@@ -48,7 +48,7 @@ async def test_ten_kills_in_a_200_mb_transfer(tmp_path: Path, keys: Keys) -> Non
         peers = [str(port_of(seed).port) for seed in (first, second)]
         for seed in (first, second):
             await seed.seed("tool", folder=folder)
-        arguments = ["-m", "tests.client.downloader", str(channel.folder), str(out), "60000000", *peers]
+        arguments = ["-m", "tests.client.downloader", str(channel.folder), str(out), "0", *peers]
         reached, kills, finished = 0, 0, False
         while not finished:
             process = await asyncio.create_subprocess_exec(
