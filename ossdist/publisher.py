@@ -144,6 +144,7 @@ class Publisher:
     # --- the steps; all of them block ------------------------------------------------------------------
 
     def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None]) -> Published:
+        model.check_identity(spec.name, spec.version)
         layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
         with self._locked(), self._staging() as staging:
             channel = self._load_channel()
@@ -314,6 +315,8 @@ def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
         except OSError as error:
             raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
         copied.append(model.File(path=path, length=length, sha256=digest.hexdigest()))
+    if not any(file.length for file in copied):
+        raise FormatError("all files are empty: there is nothing to distribute", document="release")
     return copied
 
 

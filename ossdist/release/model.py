@@ -308,6 +308,19 @@ def encode(value: Root | Channel | Release) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2) + b"\n"
 
 
+def check_identity(name: str, version: str) -> None:
+    """Refuses a name or version that may not stand in a path.
+
+    Raises:
+        FormatError: With the reason.
+    """
+    for what, value, kind in (("name", name, Name), ("version", version, Version)):
+        try:
+            msgspec.convert(value, type=kind)
+        except msgspec.ValidationError as error:
+            raise FormatError(f"the {what} {value!r} is not allowed: {error}", document="release") from error
+
+
 def check_purl(purl: str, *, document: str) -> None:
     """Refuses text that is no package URL.
 
