@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ossdist.client import Client
-from ossdist.publisher import Published, Publisher, ReleaseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
+    from ossdist.publisher import Published, Publisher, ReleaseSpec
     from ossdist.release.report import DownloadReport
     from ossdist.release.trust import TrustedRelease
     from ossdist.transfer.metainfo import Address
@@ -35,7 +35,7 @@ def resolve(
 
     async def run() -> TrustedRelease:
         async with Client(channel, root=root, config=config) as client:
-            return await client.resolve(name, version)
+            return await client.catalog.resolve(name, version)
 
     return asyncio.run(run())
 

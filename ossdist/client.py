@@ -9,20 +9,17 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ossdist import events
+from ossdist.catalog import Catalog
 from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
-from ossdist.errors import FileHashError, NotFoundError
-from ossdist.mirrors.documents import HttpDocuments, open_documents
-from ossdist.release import layout, model, trust
-from ossdist.release.signing import GpgVerifier
-from ossdist.release.torrents import file_in, path_in_torrent, require_signed, torrent_limit_bytes, web_seed
+from ossdist.errors import FileHashError
+from ossdist.release.torrents import file_in, path_in_torrent
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
-from ossdist.store.workspace import Workspace, make_empty, read_file, sync_file, sync_folder
-from ossdist.swarm import LibtorrentSession, load_metainfo
+from ossdist.store.workspace import Workspace, make_empty, sync_file, sync_folder
+from ossdist.swarm import LibtorrentSession
 from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer, TransferJob
 from ossdist.transfer.session import AddTorrent
@@ -30,13 +27,14 @@ from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
-    from ossdist.release.model import RoleName
+    from ossdist.release import model
     from ossdist.release.report import DownloadReport
-    from ossdist.release.trust import CheckedSignature, SignatureVerifier, TrustedChannel, TrustedRelease
+    from ossdist.release.trust import TrustedRelease
     from ossdist.transfer.metainfo import Address, Metainfo
     from ossdist.transfer.session import Session, Torrent
 
@@ -91,18 +89,13 @@ class Client:
         self._config = config or ClientConfig()
         self._clock = clock or SystemClock()
         self._open_session = open_session
-        self._root = model.decode_root(root if isinstance(root, bytes) else read_file(root))
-        self._documents = open_documents(channel, self._config.fetch)
-        self._known_serial = 0
+        self._catalog = Catalog(channel, root=root, config=self._config.fetch, clock=self._clock)
         self._seeding: dict[str, Seeding] = {}
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._documents.close)
-            self._verifier: SignatureVerifier = stack.enter_context(
-                await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
-            )
+            await stack.enter_async_context(self._catalog)
             self._session: Session = await self._open_session(_swarm_config(self._config))
             stack.push_async_callback(self._session.close)
             self._resources = stack.pop_all()
@@ -112,6 +105,11 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._resources.aclose()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The channel, for instance to see what it offers."""
+        return self._catalog
 
     @property
     def session(self) -> Session:
@@ -156,9 +154,9 @@ class Client:
             StorageError: The disk is full, or the target cannot be written to.
         """
         started_s = self._clock.monotonic_s()
-        release = await self.resolve(name, version)
+        release = await self._catalog.resolve(name, version)
         on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
-        torrents = await self.torrents(release)
+        torrents = await self._catalog.torrents(release)
         if await self._already_there(release, to):
             transfer = None
         else:
@@ -173,48 +171,6 @@ class Client:
         elif transfer is not None:
             await transfer.leave(keep_state=False)
         return download_report(release, to, transfer, seconds=self._clock.monotonic_s() - started_s)
-
-    async def resolve(self, name: str, version: str | None = None) -> TrustedRelease:
-        """Finds a release, and believes it only if it is signed and listed as the root demands.
-
-        Raises:
-            TrustError: It is not.
-            FormatError: A document is malformed.
-            SourceError: It does not exist, or a document cannot be had.
-        """
-        channel = await self.channel()
-        entry = channel.entry(name, version)
-        data = await self._documents.fetch(entry.path, limit_bytes=entry.length)
-        signatures = await self._signatures(entry.path, data, "release")
-        return trust.accept_release(self._root, entry, data, signatures)
-
-    async def channel(self) -> TrustedChannel:
-        """Fetches the channel, and believes it only if it is signed as the root demands.
-
-        Raises:
-            TrustError: It is not, has expired, or is older than one seen before.
-            FormatError: It is malformed.
-            SourceError: It cannot be had.
-        """
-        now = self._clock.now()
-        data = await self._documents.fetch(layout.CHANNEL, limit_bytes=model.MAX_CHANNEL_BYTES)
-        signatures = await self._signatures(layout.CHANNEL, data, "channel")
-        channel = trust.accept_channel(self._root, data, signatures, now=now, known_serial=self._known_serial)
-        self._known_serial = channel.channel.serial
-        return channel
-
-    async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
-        """Fetches a release's torrents; each must be the signed one.
-
-        Raises:
-            TorrentMismatchError: One is not.
-            FormatError: One is malformed.
-            SourceError: One cannot be had.
-        """
-        hybrid, v1 = await asyncio.gather(
-            self._torrent(release, v1=False), self._torrent(release, v1=True), return_exceptions=False
-        )
-        return {Swarm.HYBRID: hybrid, Swarm.V1: v1}
 
     async def seed(
         self, name: str, *, version: str | None = None, folder: Path, on_event: OnEvent = _ignore
@@ -259,7 +215,7 @@ class Client:
             save_path=workspace.data,
             peers=tuple(peers) if self._config.peers_enabled else (),
             trackers=release.release.trackers if self._config.peers_enabled else (),
-            web_seeds=self._web_seeds(release.release) if self._config.mirrors_enabled else (),
+            web_seeds=self._catalog.web_seeds(release.release) if self._config.mirrors_enabled else (),
             find_peers=self._config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
             resume_trusted=resume is not None and resume.trusted,
@@ -317,42 +273,7 @@ class Client:
             seeding.torrents[transfer.swarm] = transfer.torrent
         for swarm, metainfo in torrents.items():
             if swarm not in seeding.torrents:
-                files = [(file_in(metainfo, release.release, file), file.path) for file in release.release.files]
-                request = AddTorrent(
-                    source=metainfo,
-                    save_path=folder.absolute(),
-                    trackers=release.release.trackers,
-                    rename=tuple((found.index, (folder / path).absolute()) for found, path in files),
-                    seed=True,
-                )
-                seeding.torrents[swarm] = await self._session.add(request)
-
-    # --- fetching and checking documents ---------------------------------------------------------------
-
-    async def _signatures(self, document: str, data: bytes, role: RoleName) -> list[CheckedSignature]:
-        async def fetch(fingerprint: str) -> bytes | None:
-            try:
-                path = layout.signature_path(document, fingerprint)
-                return await self._documents.fetch(path, limit_bytes=model.MAX_SIGNATURE_BYTES)
-            except NotFoundError:
-                return None  # the threshold decides whether it was needed
-
-        found = await asyncio.gather(*map(fetch, self._root.roles.get(role).keys))
-        signatures = [signature for signature in found if signature is not None]
-        return await asyncio.to_thread(self._verifier.verify, data, signatures)
-
-    async def _torrent(self, release: TrustedRelease, *, v1: bool) -> Metainfo:
-        path = layout.torrent_path(release.release.name, release.release.version, v1=v1)
-        data = await self._documents.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
-        metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
-        require_signed(release.release, metainfo, v1=v1)
-        return metainfo
-
-    def _web_seeds(self, release: model.Release) -> tuple[str, ...]:
-        mirrors = [mirror.url for mirror in sorted(release.mirrors, key=lambda mirror: mirror.priority)]
-        if not mirrors and isinstance(self._documents, HttpDocuments):
-            mirrors = [self._documents.address]  # whoever serves the channel serves its files
-        return tuple(web_seed(release, mirror) for mirror in mirrors)
+                seeding.torrents[swarm] = await self._session.add(_seed_request(release.release, metainfo, folder))
 
 
 @asynccontextmanager
@@ -369,6 +290,18 @@ async def _leaving_on_failure(transfer: Transfer, workspace: Workspace) -> Async
         await asyncio.shield(transfer.leave())
         workspace.close_cleanly()
         raise
+
+
+def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> AddTorrent:
+    """Serves a release's verified files from where they stand."""
+    files = [(file_in(metainfo, release, file), file.path) for file in release.files]
+    return AddTorrent(
+        source=metainfo,
+        save_path=folder.absolute(),
+        trackers=release.trackers,
+        rename=tuple((found.index, (folder / path).absolute()) for found, path in files),
+        seed=True,
+    )
 
 
 def _expected(file: model.File, location: Path) -> ExpectedFile:

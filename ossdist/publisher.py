@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import AlreadyPublishedError, NotFoundError, SigningError, StorageError
+from ossdist.errors import AlreadyPublishedError, FormatError, NotFoundError, SigningError, StorageError
 from ossdist.release import layout, model
 from ossdist.release.torrents import torrent_name, web_seed
 from ossdist.store.workspace import sync_folder, write_atomically
@@ -162,7 +162,7 @@ class Publisher:
             document = model.encode(release)
             model.decode_release(document, document=path)  # what a client would refuse is refused here already
             signatures = self._sign(document)
-            self._put_payload(payload, release)
+            self._put_payload(payload)
             self._put_torrents(release, torrents, document, signatures)
             self._put(path, document, signatures)
             entry = model.ReleaseEntry(
@@ -245,7 +245,7 @@ class Publisher:
                 reason = f"the channel's root asks for {role.threshold} of {', '.join(role.keys)}"
                 raise SigningError(", ".join(sorted(strangers)) or self._keys[0], reason)
 
-    def _put_payload(self, payload: Path, release: model.Release) -> None:
+    def _put_payload(self, payload: Path) -> None:
         final = self._folder / "files" / payload.name
         # Without an entry in the channel this is what a killed publisher left.
         shutil.rmtree(final, ignore_errors=True)

@@ -91,8 +91,9 @@ class Seeder:
             OssdistError: The channel cannot be read or believed at the first look. Later that is a problem in the
                 status, and what is shared stays so.
         """
-        await self._client.channel()
+        await self._client.catalog.channel()
         look: asyncio.Task[None] | None = None
+        pause: asyncio.Task[None] | None = None
         try:
             while True:
                 pause = asyncio.create_task(self._clock.sleep(interval_s))
@@ -104,14 +105,15 @@ class Seeder:
                 on_status(await self.status())
                 await pause
         finally:
-            if look is not None:
-                look.cancel()
-                await asyncio.gather(look, return_exceptions=True)
+            started = [task for task in (look, pause) if task is not None]
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
 
     async def look(self) -> None:
         """Reads the channel once and shares what it lists; what goes wrong stands in the status."""
         try:
-            trusted = await self._client.channel()
+            trusted = await self._client.catalog.channel()
         except OssdistError as error:
             self._note_problem("channel", error)
             return

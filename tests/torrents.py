@@ -6,11 +6,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ossdist.swarm.metainfo import Torrents, make_torrents
+from ossdist.swarm.metainfo import Torrents, dress, make_torrents
 from tests.programs.payload import make_file, make_tree, tree_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ossdist.transfer.metainfo import Metainfo
@@ -56,6 +56,10 @@ class Payload:
         """What a web seed's address ends with after that of a server of ``folder`` (BEP 19)."""
         return NAME if self.file.is_file() else ""
 
+    def dressed(self, *, trackers: Sequence[str] = (), web_seeds: Sequence[str] = ()) -> Metainfo:
+        """The hybrid torrent with addresses of trackers and web seeds inside."""
+        return dress(self.hybrid, trackers=trackers, web_seeds=web_seeds)
+
     def copy(self, folder: Path) -> Payload:
         """The same payload in another folder."""
         shutil.copytree(self.folder, folder)
@@ -83,7 +87,9 @@ def single(folder: Path, size: int = 200_000, *, piece_length: int = PIECE_BYTES
 def several(folder: Path, size: int = 200_000, *, piece_length: int = PIECE_BYTES, seed: int = 0) -> Payload:
     """A folder of files of odd sizes: an empty one, a tiny one, names beyond ASCII, nested folders."""
     tree = make_tree(folder / NAME, size, seed=seed)
-    files = sorted((path.relative_to(tree).as_posix(), path.stat().st_size) for path in tree.rglob("*") if path.is_file())
+    files = sorted(
+        (path.relative_to(tree).as_posix(), path.stat().st_size) for path in tree.rglob("*") if path.is_file()
+    )
     return Payload(folder, make_torrents(tree, files, name=NAME, piece_length=piece_length))
 
 

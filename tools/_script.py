@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 from urllib.parse import urlsplit
 
-import _checkout  # noqa: F401  # what is imported below is found through it
+import _checkout
 import msgspec
 from tqdm import tqdm
 
 from ossdist import events
-from ossdist.config import SwarmConfig
+from ossdist.config import SwarmConfig, TransferConfig
 from ossdist.errors import OssdistError
 from ossdist.transfer.metainfo import Address
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ossdist.release.report import DownloadReport, VerificationReport
 
 _T = TypeVar("_T")
+
+ROOT = _checkout.ROOT
+"""The project's folder."""
 
 EXIT_REFUSED = 1
 _LINE_EVERY_S = 5.0
@@ -75,6 +78,13 @@ def swarm_config(args: NetworkArguments) -> SwarmConfig:
     listen = tuple(args.listen) if args.listen else SwarmConfig().listen
     local = all(ipaddress.ip_address(_host_and_port(place)[0]).is_loopback for place in listen)
     return SwarmConfig(listen=listen, dht=not args.no_dht, lsd=not args.no_lsd, port_mapping=not local)
+
+
+def transfer_config(args: NetworkArguments) -> TransferConfig:
+    """The transfer's configuration."""
+    if args.exhausted_after is None:
+        return TransferConfig()
+    return TransferConfig(exhausted_after_s=args.exhausted_after)
 
 
 # --- types of arguments ----------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import _script
 
 from ossdist import blocking
-from ossdist.config import ClientConfig, TransferConfig
+from ossdist.config import ClientConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +49,9 @@ def _parse(argv: Sequence[str]) -> _Arguments:
 
 
 def _config(args: _Arguments) -> ClientConfig:
-    transfer = TransferConfig()
-    if args.exhausted_after is not None:
-        transfer = dataclasses.replace(transfer, exhausted_after_s=args.exhausted_after)
     return ClientConfig(
         swarm=_script.swarm_config(args),
-        transfer=transfer,
+        transfer=_script.transfer_config(args),
         peers_enabled=not args.no_p2p,
         mirrors_enabled=not args.no_http,
     )

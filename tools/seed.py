@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import _script
 
 from ossdist.client import Client
-from ossdist.config import ClientConfig, TransferConfig
+from ossdist.config import ClientConfig
 from ossdist.seeder import Seeder, SeederStatus
 
 if TYPE_CHECKING:
@@ -56,18 +56,24 @@ def _print(status: SeederStatus) -> None:
 
 
 async def _seed(args: _Arguments) -> SeederStatus:
+    """Shares until a signal comes; gives the last status."""
+    sharing = asyncio.create_task(_share(args))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, sharing.cancel)
+    try:
+        return await sharing
+    except asyncio.CancelledError:  # before anything was shared
+        return SeederStatus(ready=False, port=0, releases=0, peers=0, upload_bytes=0)
+
+
+async def _share(args: _Arguments) -> SeederStatus:
     swarm = dataclasses.replace(_script.swarm_config(args), upload_bytes_per_s=args.upload_limit)
-    transfer = TransferConfig()
-    if args.exhausted_after is not None:
-        transfer = dataclasses.replace(transfer, exhausted_after_s=args.exhausted_after)
+    config = ClientConfig(swarm=swarm, transfer=_script.transfer_config(args))
     with _script.ProgressDisplay() as display:
-        async with Client(args.channel, root=args.root, config=ClientConfig(swarm=swarm, transfer=transfer)) as client:
+        async with Client(args.channel, root=args.root, config=config) as client:
             seeder = Seeder(client, args.store, only=args.only, on_event=display)
-            running = asyncio.create_task(seeder.run(interval_s=args.interval, on_status=_print))
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, running.cancel)
             with contextlib.suppress(asyncio.CancelledError):
-                await running
+                await seeder.run(interval_s=args.interval, on_status=_print)
             return await seeder.status()
 
 

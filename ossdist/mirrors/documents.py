@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from ossdist.errors import MirrorError, NotFoundError, TooLargeError
 from ossdist.release import layout
@@ -71,8 +73,12 @@ class HttpDocuments:
         self._session = requests.Session()
         # What is signed is what is stored: a content coding would hide its length.
         self._session.headers["Accept-Encoding"] = "identity"
-        if config.ca_bundle is not None:
-            self._session.verify = str(config.ca_bundle)
+        # A server may close a kept connection at the very moment at which we use it again.
+        once_more = Retry(total=1, connect=0, redirect=0, status=0, other=0, respect_retry_after_header=False)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=once_more))
+        # Given with each request: requests lets an environment variable override the session's own.
+        self._verify = str(config.ca_bundle) if config.ca_bundle is not None else True
 
     @property
     def address(self) -> str:
@@ -101,6 +107,7 @@ class HttpDocuments:
                 address,
                 stream=True,
                 allow_redirects=False,
+                verify=self._verify,
                 timeout=(self._config.connect_timeout_s, self._config.read_timeout_s),
             ) as response:
                 if response.status_code not in _REDIRECTS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -27,16 +28,17 @@ from ossdist.transfer.session import (
     CheckingDone,
     MetadataReceived,
     PeerDisconnected,
-    Subscription,
     TorrentEvent,
     WebSeedFailed,
 )
+from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ossdist.transfer.metainfo import Address, InfoHashes
     from ossdist.transfer.session import PeerStatus, TorrentStatus
+    from ossdist.transfer.subscription import Subscription
 
 _T = TypeVar("_T")
 
@@ -51,18 +53,31 @@ class Runner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Payload:
-    """Payload that a torrent has received and sent."""
+class _StatusReader:
+    """Reads a torrent's status, with payload counters that only grow. Its methods run in any thread.
 
-    download: int = 0
-    upload: int = 0
+    libtorrent counts from zero again when a torrent that was paused goes on, and when it is checked again.
+    """
 
-    @staticmethod
-    def of(handle: lt.torrent_handle) -> _Payload:
-        """As libtorrent counts it."""
-        status = handle.status(lt.status_flags_t.query_accurate_download_counters)
-        return _Payload(status.total_payload_download, status.total_payload_upload)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._before = self._last = (0, 0)
+
+    def read(self, handle: lt.torrent_handle) -> TorrentStatus:
+        """What it is like now."""
+        with self._lock:
+            status = torrent_status(handle.status(STATUS_FLAGS))
+            down, up = status.payload_download, status.payload_upload
+            if down < self._last[0] or up < self._last[1]:
+                self._before = (self._before[0] + self._last[0], self._before[1] + self._last[1])
+            self._last = (down, up)
+            return replace(status, payload_download=self._before[0] + down, payload_upload=self._before[1] + up)
+
+    def around(self, handle: lt.torrent_handle, act: Callable[[], None]) -> None:
+        """Does something after which libtorrent may count from zero."""
+        self.read(handle)
+        act()
+        self.read(handle)
 
 
 class LibtorrentTorrent:
@@ -76,8 +91,8 @@ class LibtorrentTorrent:
         self._handle: lt.torrent_handle | None = None
         self._leave: Callable[[lt.torrent_handle], None] | None = None
         self._web_seeds = WebSeedAddresses()
-        self._before = _Payload()
-        self._subscriptions: list[Subscription] = []
+        self._status = _StatusReader()
+        self._subscribers = Subscribers()
         self._answers: dict[object, asyncio.Future[Answer]] = {}
         self._checked = False
         self._dial: tuple[Address, ...] = ()
@@ -94,16 +109,11 @@ class LibtorrentTorrent:
         """Events from now on; a context manager."""
         if self._handle is None:
             raise self._gone()
-        return Subscription(self._subscriptions)
+        return self._subscribers.subscribe()
 
     async def status(self) -> TorrentStatus:
         """What it is like now."""
-        status = await self._call(lambda handle: torrent_status(handle.status(STATUS_FLAGS)))
-        return replace(
-            status,
-            payload_download=status.payload_download + self._before.download,
-            payload_upload=status.payload_upload + self._before.upload,
-        )
+        return await self._call(self._status.read)
 
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Connected peers and web seeds."""
@@ -144,20 +154,15 @@ class LibtorrentTorrent:
     async def resume(self) -> None:
         """Goes on after `pause` or a storage error."""
 
-        def go_on(handle: lt.torrent_handle) -> _Payload:
-            before = _Payload.of(handle)
+        def go_on(handle: lt.torrent_handle) -> None:
             handle.clear_error()
-            handle.resume()
-            after = _Payload.of(handle)
-            return before if after.download + after.upload < before.download + before.upload else _Payload()
+            self._status.around(handle, handle.resume)
 
-        # libtorrent counts from zero when a torrent that was paused goes on.
-        ended = await self._call(go_on)
-        self._before = _Payload(self._before.download + ended.download, self._before.upload + ended.upload)
+        await self._call(go_on)
 
     async def recheck(self) -> None:
         """Checks every piece on disk again."""
-        await self._call(lambda handle: handle.force_recheck())
+        await self._call(lambda handle: self._status.around(handle, handle.force_recheck))
 
     async def rename(self, index: int, path: Path) -> None:
         """Moves a file while it stays connected and served; see the protocol.
@@ -236,23 +241,19 @@ class LibtorrentTorrent:
             case MetadataArrived():
                 self._learn()
             case DialFailed(address, reason):
-                self._publish(PeerDisconnected(address, reason))
+                self._subscribers.publish(PeerDisconnected(address, reason))
                 if (url := self._web_seeds.at(address)) is not None:
-                    self._publish(WebSeedFailed(url, reason))
+                    self._subscribers.publish(WebSeedFailed(url, reason))
             case CheckingDone():
                 self._checked = True
                 if self._handle is not None:
                     self._start(self._handle)
-                self._publish(event)
+                self._subscribers.publish(event)
             case _:
                 if isinstance(event, TorrentEvent):
-                    self._publish(event)
+                    self._subscribers.publish(event)
 
     # --- inside ----------------------------------------------------------------------------------------
-
-    def _publish(self, event: TorrentEvent) -> None:
-        for subscription in tuple(self._subscriptions):
-            subscription.feed(event)
 
     def _start(self, handle: lt.torrent_handle) -> None:
         if self._added_paused:
@@ -266,7 +267,7 @@ class LibtorrentTorrent:
         if info is not None:
             metainfo = metainfo_of(info, data=b"")
             self._info_hashes = metainfo.info_hashes
-            self._publish(MetadataReceived(metainfo))
+            self._subscribers.publish(MetadataReceived(metainfo))
 
     async def _call(self, work: Callable[[lt.torrent_handle], _T]) -> _T:
         handle = self._handle

@@ -6,17 +6,15 @@ and `ossdist.sim.MemorySession`, whose network is in memory.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
+    from ossdist.transfer.subscription import Subscription
 
 # --- what is asked for -----------------------------------------------------------------------------------
 
@@ -272,59 +270,6 @@ TorrentEvent = (
     | EventsLost
 )
 
-_E = TypeVar("_E", bound=TorrentEvent)
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """Events of one torrent from the moment of subscribing on, in order.
-
-    Use it as a context manager, so that the torrent stops feeding it.
-    """
-
-    _fed: list[Subscription] = field(repr=False)
-    _events: deque[TorrentEvent] = field(default_factory=deque[TorrentEvent], repr=False)
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-
-    def feed(self, event: TorrentEvent) -> None:
-        """Adds an event; called by the session, on the event loop."""
-        self._events.append(event)
-        self._arrived.set()
-
-    async def next(self) -> TorrentEvent:
-        """Waits for the next event."""
-        while not self._events:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._events.popleft()
-
-    def drain(self) -> list[TorrentEvent]:
-        """Every event that has arrived, without waiting."""
-        events = list(self._events)
-        self._events.clear()
-        return events
-
-    async def until(self, kind: type[_E], *, timeout_s: float) -> _E:
-        """Waits for an event of that kind and drops those before it.
-
-        Raises:
-            TimeoutError: None came in time.
-        """
-        async with asyncio.timeout(timeout_s):
-            while True:
-                event = await self.next()
-                if isinstance(event, kind):
-                    return event
-
-    def __enter__(self) -> Self:
-        self._fed.append(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fed.remove(self)
-
 
 # --- the protocols ---------------------------------------------------------------------------------------
 
@@ -341,7 +286,7 @@ class Torrent(Protocol):
         ...
 
     def subscribe(self) -> Subscription:
-        """Events from now on; a context manager."""
+        """Events from now on; a context manager. The first one also has those since the torrent was added."""
         ...
 
     async def status(self) -> TorrentStatus:

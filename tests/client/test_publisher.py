@@ -40,9 +40,7 @@ async def test_layout_that_any_static_server_can_serve(tmp_path: Path, keys: Key
     content = noise(100_000)
     mirror = model.Mirror(url="https://mirror.example/oss", location="de")
     tracker = "udp://tracker.example:6969/announce"
-    published = await publish(
-        channel, {"tool.bin": content}, version="1:2.0", mirrors=(mirror,), trackers=(tracker,)
-    )
+    published = await publish(channel, {"tool.bin": content}, version="1:2.0", mirrors=(mirror,), trackers=(tracker,))
     release = model.decode_release((channel.folder / "releases/tool/1%3a2.0/release.json").read_bytes())
     assert release == published.release
     assert release.purl == "pkg:generic/tool@1:2.0"
@@ -144,8 +142,8 @@ async def test_sources_that_cannot_be_read(tmp_path: Path, keys: Keys) -> None:
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path / "absent"}))
     with pytest.raises(StorageError, match="cannot copy"):
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path}))
+    elsewhere = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
     with pytest.raises(NotFoundError, match=r"channel\.json"):
-        elsewhere = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
         await elsewhere.refresh()
 
 
