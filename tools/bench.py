@@ -1,0 +1,52 @@
+"""Measures OSSDist beside others: ``bench.py throughput|verify [--json]``. docs/benchmarks.md has the figures."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.benchmarks import throughput, verify
+
+MIB = 1 << 20
+
+
+def main() -> None:
+    """Runs one benchmark; the last line on stdout is its JSON with ``--json``, else a readable one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    parser.add_argument("--folder", type=Path, help="where to work; in memory if there is room")
+    parser.add_argument("--runs", type=int, default=5, help="rounds, each with every party")
+    benches = parser.add_subparsers(dest="bench", required=True)
+    one = benches.add_parser("throughput", help=throughput.__doc__)
+    one.add_argument("--mib", type=int, default=1024, help="size of the file")
+    other = benches.add_parser("verify", help=verify.__doc__)
+    other.add_argument("--mib", type=int, default=1024, help="size of the file at full speed")
+    other.add_argument("--link-mib", type=int, default=256, help="size of the file at 100 Mbit/s")
+    arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error("--runs must be at least 1")
+    if arguments.bench == "throughput":
+        work = throughput.run(size=arguments.mib * MIB, runs=arguments.runs, folder=arguments.folder, log=_log)
+    else:
+        work = verify.run(
+            size=arguments.mib * MIB,
+            link_size=arguments.link_mib * MIB,
+            runs=arguments.runs,
+            folder=arguments.folder,
+            log=_log,
+        )
+    result = asyncio.run(work)
+    print(json.dumps(result, indent=None if arguments.json else 2))
+
+
+def _log(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
