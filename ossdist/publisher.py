@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ossdist.clock import Clock, SystemClock
 from ossdist.errors import AlreadyPublishedError, FormatError, NotFoundError, SigningError, StorageError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from ossdist.release.trust import Signer
     from ossdist.swarm.metainfo import Torrents
+
+_T = TypeVar("_T")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -111,7 +113,7 @@ class Publisher:
             StorageError: The folder cannot be written to.
             SigningError: A key cannot sign.
         """
-        return await asyncio.to_thread(self._create, root_validity)
+        return await _in_thread(lambda: self._create(root_validity))
 
     async def publish(self, spec: ReleaseSpec, *, on_progress: Callable[[float], None] | None = None) -> Published:
         """Adds a release. Readers see the channel as it was, or with the whole release; nothing between.
@@ -127,7 +129,7 @@ class Publisher:
             StorageError: A file cannot be read, or the folder cannot be written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await asyncio.to_thread(self._publish, spec, on_progress or (lambda _: None))
+        return await _in_thread(lambda: self._publish(spec, on_progress or (lambda _: None)))
 
     async def refresh(self) -> int:
         """Signs the channel anew, unchanged but for serial and dates, so that it does not expire.
@@ -139,7 +141,7 @@ class Publisher:
             NotFoundError: There is no channel in the folder.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await asyncio.to_thread(self._refresh)
+        return await _in_thread(self._refresh)
 
     # --- the steps; all of them block ------------------------------------------------------------------
 
@@ -288,6 +290,16 @@ class Publisher:
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Runs it to its end, even if this is cancelled: afterwards nobody writes to the folder any more."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
 def _require_new(channel: model.Channel, spec: ReleaseSpec) -> None:

@@ -148,7 +148,7 @@ def _make(home: Path) -> Keys:
         revoked=signer.create_key("Revoked"),
         split=split,
         locked=GpgSigner(home, passphrase=Keys.passphrase).create_key("Locked"),
-        forger=make_oddly("Forger \x85[GNUPG:] ERRSIG\x85[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG x", "sign"),
+        forger=make_oddly("Forger \x85[GNUPG:] ERRSIG x\x85[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG x", "sign"),
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
@@ -19,6 +17,7 @@ from ossdist.publisher import Publisher, ReleaseSpec
 from ossdist.release import layout, model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AsyncExitStack
     from pathlib import Path
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 SEEDS = 2
 INTERVAL_S = 0.5
-STEP_S = 30.0
 
 
 # --- what the scripts answer -----------------------------------------------------------------------------
@@ -89,6 +87,7 @@ class Demonstration:
         tracker: None if there is none.
         mirror: Serves the channel.
         rate: What each seed and the mirror send, in bytes a second.
+        step_s: How long each step may take.
         seeds: By their names.
         ports: Theirs.
     """
@@ -101,6 +100,7 @@ class Demonstration:
     tracker: Tracker | None
     mirror: Mirror
     rate: int
+    step_s: float
     seeds: dict[str, Child] = field(default_factory=dict[str, Child])
     ports: list[int] = field(default_factory=list[int])
 
@@ -112,7 +112,7 @@ class Demonstration:
         print(f"{what:<10}{line}", file=self.out, flush=True)
 
     async def publish(self, sample: Sample) -> model.Release:
-        """Publishes one version, and waits until both seeds share all that there is."""
+        """Publishes one version."""
         spec = ReleaseSpec(
             name=sample.name,
             version=sample.version,
@@ -137,13 +137,10 @@ class Demonstration:
             self.seeds[name] = await self._script(name, *argv, loopback=True)
 
     async def seeds_share(self, release: model.Release, *, releases: int) -> None:
+        """Waits until every seed shares so many releases, and the tracker knows it."""
         self.ports.clear()
         for seed in self.seeds.values():
-            async with asyncio.timeout(STEP_S):
-                while True:
-                    status = msgspec.convert(await seed.json_line(timeout_s=STEP_S), _SeedStatus)
-                    if status.ready and status.releases >= releases:
-                        break
+            status = await self._status(seed, lambda now: now.ready and now.releases >= releases)
             self.ports.append(status.port)
         if self.tracker is not None:
             await self.tracker.knows(release.hybrid.info_hash_v1, seeds=len(self.seeds))
@@ -153,11 +150,20 @@ class Demonstration:
         sent: dict[str, int] = {}
         for name, seed in self.seeds.items():
             seed.send(signal.SIGTERM)
-            async with asyncio.timeout(STEP_S):
-                while not (last := msgspec.convert(await seed.json_line(timeout_s=STEP_S), _SeedStatus)).ok:
-                    pass
-            sent[name] = last.upload_bytes
+            sent[name] = (await self._status(seed, lambda now: now.ok)).upload_bytes
         return sent
+
+    async def _status(self, seed: Child, wanted: Callable[[_SeedStatus], bool]) -> _SeedStatus:
+        """The first line of a seed that is as wanted."""
+        try:
+            async with asyncio.timeout(self.step_s):
+                while True:
+                    line = _require_ok(seed.name, await seed.json_line(timeout_s=self.step_s))
+                    status = msgspec.convert(line, _SeedStatus)
+                    if wanted(status):
+                        return status
+        except TimeoutError:
+            raise seed.failure(f"did not get so far within {self.step_s:g} s") from None
 
     async def fetch(self, release: model.Release) -> Fetched:
         """The client: a process of its own that knows the channel's address and the root of trust."""
@@ -186,19 +192,21 @@ class Demonstration:
         """Asks the stock gpg about every signature of the channel; gives how many it accepts."""
         home = self.folder / "gpg"
         home.mkdir(0o700)
-        gpg = ("gpg", "--homedir", str(home), "--batch", "--no-autostart", "--quiet")
-        run = partial(subprocess.run, env=self.env, check=False, capture_output=True, timeout=STEP_S)
         root = model.decode_root((self.channel / layout.ROOT).read_bytes())
-        for key in root.keys.values():
-            await asyncio.to_thread(run, [*gpg, "--import"], input=key.encode())
+        (home / "keys.asc").write_text("\n".join(root.keys.values()), "ascii")
+        await self._gpg(home, "--import", home / "keys.asc")
         signatures = sorted(self.channel.rglob("*.asc"))
         for signature in signatures:
             document = signature.with_name(re.sub(r"\.[0-9A-F]{40}\.asc$", "", signature.name))
-            done = await asyncio.to_thread(run, [*gpg, "--verify", str(signature), str(document)])
-            if done.returncode != 0:
-                raise ServiceError(f"gpg refuses {signature.name}: {done.stderr.decode('utf-8', 'replace')}")
+            await self._gpg(home, "--verify", signature, document)
         self.say("gpg", f"accepts all {len(signatures)} signatures: root.json, channel.json, release.json")
         return len(signatures)
+
+    async def _gpg(self, home: Path, *args: str | Path) -> None:
+        argv = ("gpg", "--homedir", home, "--batch", "--no-autostart", *args)
+        async with child("gpg", argv, folder=self.folder, env=self.env) as running:
+            if await running.ended(timeout_s=self.step_s) != 0:
+                raise running.failure("refuses")
 
     async def _script(self, name: str, script: str, *args: str, loopback: bool = False) -> Child:
         place = ("--listen", f"{HOST}:0", "--no-dht", "--no-lsd") if loopback else ()
@@ -209,8 +217,12 @@ class Demonstration:
     async def _answer(self, script: str, *args: str, loopback: bool = False) -> dict[str, object]:
         """Runs a script to its end and gives the JSON object that it prints."""
         running = await self._script(script, script, *args, loopback=loopback)
-        answer = await running.json_line(timeout_s=STEP_S)
-        if answer.get("ok") is not True:
-            raise ServiceError(f"{script}: {answer.get('error')}: {answer.get('reason')}")
-        await running.ended(timeout_s=STEP_S)
-        return answer
+        answer = await running.json_line(timeout_s=self.step_s)
+        await running.ended(timeout_s=self.step_s)
+        return _require_ok(script, answer)
+
+
+def _require_ok(script: str, answer: dict[str, object]) -> dict[str, object]:
+    if "error" in answer:
+        raise ServiceError(f"{script}: {answer['error']}: {answer.get('reason')}")
+    return answer

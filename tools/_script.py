@@ -257,13 +257,13 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._close_bar()
 
     def __call__(self, event: events.TransferEvent) -> None:
         """Takes an event."""
         match event:
             case events.Resolved(name, version, total):
+                self._close_bar()
                 self._say(f"{name} {version}: {total} bytes")
             case events.Progress():
                 self._progress(event)
@@ -296,10 +296,15 @@ class ProgressDisplay:
                 unit_scale=True,
                 file=self._stream,
                 dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}B/{total_fmt}B{postfix}",
             )
         self._bar.n = event.bytes_done
         self._bar.set_postfix_str(f"{rate}, {left}, {sources}")
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def _say(self, line: str) -> None:
         if self._bar is not None:

@@ -36,6 +36,8 @@ _FETCH_S = 1.5
 """About how long a fetch shall take: long enough to see every source at work."""
 
 _MIN_RATE_BYTES_PER_S = 256 << 10
+_STEP_S = 25.0
+_SLOWEST_BYTES_PER_S = 20e6
 _NO_DELTAS = "the second version was fetched in full: deltas are not made yet"
 
 
@@ -110,15 +112,16 @@ async def _prepare(stack: AsyncExitStack, folder: Path, samples: Sequence[Sample
     env = _environment(folder)
     sizes = [sample.file.stat().st_size for sample in samples]
     rate = max(_MIN_RATE_BYTES_PER_S, int(max(sizes) / _FETCH_S / (SEEDS + 1)))
+    step_s = _STEP_S + max(sizes) / _SLOWEST_BYTES_PER_S
     signer = stack.enter_context(temporary_signer())
-    key = await asyncio.to_thread(signer.create_key, "OSSDist quickstart (throw-away)")
+    key = signer.create_key("OSSDist quickstart (throw-away)")
     server = await stack.enter_async_context(mirror(folder, folder / "channel", env, rate_bytes_per_s=rate))
     tracker = await stack.enter_async_context(opentracker(folder, env))
     if tracker is not None:
         await tracker.allow([one for sample in samples for one in _info_hashes(sample)])
     publisher = Publisher(folder / "channel", signer=signer, keys=[key])
     await publisher.create()
-    demo = Demonstration(folder, env, out, stack, publisher, tracker, server, rate)
+    demo = Demonstration(folder, env, out, stack, publisher, tracker, server, rate, step_s)
     kinds = "opentracker" if tracker is not None else "no tracker (opentracker is not installed)"
     demo.say("started", f"{kinds}, a mirror ({server.name}), and a channel signed by {key}")
     return demo
@@ -151,7 +154,7 @@ def main(argv: Sequence[str]) -> int:
         lambda: asyncio.run(_demonstrate(args.files, out)),
         as_json=args.json,
         keys=lambda keys: keys,
-        tell=lambda keys: f"done      in {keys['seconds']} s; every process has ended, every file is removed",
+        tell=lambda keys: f"done      in {keys['seconds']:.1f} s; every process has ended, every file is removed",
     )
 
 

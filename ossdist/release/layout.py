@@ -109,7 +109,6 @@ def _unsafe(path: str) -> str | None:
     except UnicodeEncodeError:
         return "is not valid Unicode"
     rules = (
-        (not path, "is empty"),
         (path.startswith("/"), "is absolute"),
         (length > MAX_PATH_BYTES, f"is longer than {MAX_PATH_BYTES} bytes"),
         (unicodedata.normalize("NFC", path) != path, "is not in Unicode's normal form C"),

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import libtorrent as lt
 
+from ossdist.swarm.metainfo import metainfo_of
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import (
     CheckingDone,
     EventsLost,
     Finished,
+    MetadataReceived,
     PeerBanned,
     PeerConnected,
     PeerDisconnected,
@@ -32,11 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # --- what only this package needs to know ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataArrived:
-    """A magnet link's info dictionary is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +79,6 @@ class TorrentRemoved:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenSucceeded:
-    """A socket listens."""
-
-    address: Address
-    tcp: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ListenFailed:
     """A socket does not listen."""
 
@@ -98,15 +87,7 @@ class ListenFailed:
 
 
 Answer = (
-    MetadataArrived
-    | DialFailed
-    | ResumeDataReady
-    | ResumeDataFailed
-    | FileRenamed
-    | FileRenameFailed
-    | TorrentRemoved
-    | ListenSucceeded
-    | ListenFailed
+    DialFailed | ResumeDataReady | ResumeDataFailed | FileRenamed | FileRenameFailed | TorrentRemoved | ListenFailed
 )
 
 
@@ -128,14 +109,14 @@ def convert(alert: lt.alert) -> Routed | None:
     convert_one = _TABLE.get(type(alert))
     if convert_one is None:
         return None
-    event = convert_one(alert)
-    if isinstance(alert, lt.torrent_removed_alert):
-        return Routed(_hashes(alert.info_hashes), event)
-    if isinstance(alert, lt.torrent_alert):
-        try:
+    try:
+        event = convert_one(alert)
+        if isinstance(alert, lt.torrent_removed_alert):
+            return Routed(_hashes(alert.info_hashes), event)
+        if isinstance(alert, lt.torrent_alert):
             return Routed(_hashes(alert.handle.info_hashes()), event)
-        except RuntimeError:  # the torrent was removed after the alert was posted
-            return None
+    except RuntimeError:  # the torrent was removed after the alert was posted
+        return None
     return Routed((), event)
 
 
@@ -150,6 +131,14 @@ def _hashes(hashes: lt.info_hash_t) -> tuple[str, ...]:
 
 def _address(endpoint: tuple[str, int]) -> Address:
     return Address(endpoint[0], endpoint[1])
+
+
+def _metadata_received(alert: lt.metadata_received_alert) -> MetadataReceived:
+    # Read here and not later: the torrent may not have its handle yet.
+    info = alert.handle.torrent_file()
+    if info is None:
+        raise RuntimeError("the metadata are gone")
+    return MetadataReceived(metainfo_of(info, data=b""))
 
 
 def _disconnected(alert: lt.peer_disconnected_alert) -> PeerDisconnected | DialFailed:
@@ -178,9 +167,11 @@ def _web_seed_failed(alert: lt.url_seed_alert) -> WebSeedFailed:
     return WebSeedFailed(url=alert.server_url(), reason=reason or "the server refused the request")
 
 
-def _listen_succeeded(alert: lt.listen_succeeded_alert) -> ListenSucceeded:
-    tcp = int(alert.socket_type) in {int(lt.socket_type_t.tcp), int(lt.socket_type_t.tcp_ssl)}
-    return ListenSucceeded(Address(alert.address, alert.port), tcp=tcp)
+def _listen_failed(alert: lt.listen_failed_alert) -> ListenFailed:
+    # A malformed interface comes back as it was given; of a good one only the device's name does.
+    given = alert.listen_interface()
+    interface = given if ":" in given else str(Address(alert.address, alert.port))
+    return ListenFailed(interface, alert.error.message())
 
 
 def _resume_data(alert: lt.save_resume_data_alert) -> ResumeDataReady:
@@ -193,7 +184,7 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.hash_failed_alert: lambda alert: PieceFailed(alert.piece_index),
     lt.torrent_checked_alert: lambda _: CheckingDone(),
     lt.torrent_finished_alert: lambda _: Finished(),
-    lt.metadata_received_alert: lambda _: MetadataArrived(),
+    lt.metadata_received_alert: _metadata_received,
     lt.peer_connect_alert: lambda alert: PeerConnected(_address(alert.endpoint)),
     lt.peer_disconnected_alert: _disconnected,
     lt.peer_ban_alert: lambda alert: PeerBanned(_address(alert.endpoint)),
@@ -208,6 +199,5 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.file_renamed_alert: lambda alert: FileRenamed(alert.index),
     lt.file_rename_failed_alert: lambda alert: FileRenameFailed(alert.index, alert.error.message()),
     lt.torrent_removed_alert: lambda _: TorrentRemoved(),
-    lt.listen_succeeded_alert: _listen_succeeded,
-    lt.listen_failed_alert: lambda alert: ListenFailed(alert.listen_interface(), alert.error.message()),
+    lt.listen_failed_alert: _listen_failed,
 }

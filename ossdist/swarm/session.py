@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libtorrent as lt
 
 from ossdist.errors import SwarmError
-from ossdist.swarm.alerts import ListenFailed, ListenSucceeded, TorrentRemoved, convert
+from ossdist.swarm.alerts import ListenFailed, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
 from ossdist.swarm.settings import everybody_is_global, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
@@ -46,7 +46,6 @@ class LibtorrentSession:
         self._session: lt.session | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self._torrents: dict[str, LibtorrentTorrent] = {}
-        self._listening: asyncio.Future[int] | None = None
         self._listen_failures: list[ListenFailed] = []
         self._listen_port = 0
         self._closing: asyncio.Task[None] | None = None
@@ -131,7 +130,6 @@ class LibtorrentSession:
         loop = asyncio.get_running_loop()
         self._wake_read.setblocking(False)  # noqa: FBT003
         self._wake_write.setblocking(False)  # noqa: FBT003
-        self._listening = loop.create_future()
         params = session_params(self._config)
         self._session = await self._run(lambda: lt.session(params))
         self._session.set_peer_class_filter(everybody_is_global())
@@ -139,11 +137,12 @@ class LibtorrentSession:
         self._session.set_alert_fd(self._wake_write.fileno())
         self._pump()
         if self._config.listen:
-            try:
-                async with asyncio.timeout(self._config.event_deadline_s):
-                    self._listen_port = await self._listening
-            except TimeoutError:
-                raise SwarmError("libtorrent does not say whether it listens") from None
+            self._listen_port = await self._run(self._session.listen_port)
+            self._pump()
+            if not self._listen_port:
+                failures = [f"{failure.interface}: {failure.reason}" for failure in self._listen_failures]
+                reasons = "; ".join(failures) or f"there is no {' or '.join(self._config.listen)}"
+                raise SwarmError(f"cannot listen anywhere ({reasons}). Choose other ports or interfaces.")
 
     async def _close(self) -> None:
         session, self._session = self._session, None
@@ -181,8 +180,9 @@ class LibtorrentSession:
             if routed is None:
                 continue
             match routed.event:
-                case ListenSucceeded() | ListenFailed() as outcome:
-                    self._note_listening(outcome)
+                case ListenFailed(interface, reason) as failure:
+                    log.warning("cannot listen on %s: %s", interface, reason)
+                    self._listen_failures.append(failure)
                 case EventsLost() as lost:
                     log.warning("libtorrent dropped alerts; reading the status instead")
                     for torrent in set(self._torrents.values()):
@@ -203,23 +203,6 @@ class LibtorrentSession:
 
     def _forget(self, torrent: LibtorrentTorrent) -> None:
         self._torrents = {key: other for key, other in self._torrents.items() if other is not torrent}
-
-    def _note_listening(self, outcome: ListenSucceeded | ListenFailed) -> None:
-        listening = self._listening
-        if listening is None or listening.done():
-            return
-        if isinstance(outcome, ListenSucceeded):
-            if outcome.tcp:
-                listening.set_result(outcome.address.port)
-            return
-        log.warning("cannot listen on %s: %s", outcome.interface, outcome.reason)
-        self._listen_failures.append(outcome)
-        failed = {failure.interface for failure in self._listen_failures}
-        if len(failed) >= len(self._config.listen):
-            reasons = "; ".join(f"{failure.interface}: {failure.reason}" for failure in self._listen_failures)
-            listening.set_exception(
-                SwarmError(f"cannot listen anywhere ({reasons}). Choose other ports or interfaces.")
-            )
 
 
 def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:

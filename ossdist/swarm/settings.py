@@ -40,6 +40,9 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
     pack: lt.settings_pack = {
         "user_agent": config.user_agent,
         "listen_interfaces": ",".join(config.listen),
+        # A port that is taken is an error and not another port, which nobody would know of.
+        "max_retry_port_bind": 0,
+        "listen_system_port_fallback": False,
         "outgoing_interfaces": ",".join(config.outgoing),
         "enable_dht": config.dht,
         "dht_bootstrap_nodes": ",".join(config.dht_nodes),

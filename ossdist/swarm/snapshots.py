@@ -46,14 +46,18 @@ def torrent_status(status: lt.torrent_status) -> TorrentStatus:
 def peer_statuses(
     peers: Iterable[lt.peer_info], web_seed_at: Callable[[Address], str | None]
 ) -> tuple[PeerStatus, ...]:
-    """Connected peers as values; those still dialling or shaking hands are left out.
+    """Connected peers as values; those that are still dialling or shaking hands, or hung up just now, are left out.
 
     Args:
         peers: libtorrent's.
         web_seed_at: The web seed that stands at an address.
     """
     pending = lt.peer_info.connecting | lt.peer_info.handshake
-    return tuple(_peer_status(peer, web_seed_at) for peer in peers if not peer.flags & pending)
+    return tuple(
+        _peer_status(peer, web_seed_at)
+        for peer in peers
+        if not peer.flags & pending and peer.local_endpoint()[1]  # a closed socket has no port
+    )
 
 
 def _peer_status(peer: lt.peer_info, web_seed_at: Callable[[Address], str | None]) -> PeerStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +17,19 @@ from ossdist.swarm.alerts import (
     DialFailed,
     FileRenamed,
     FileRenameFailed,
-    MetadataArrived,
     ResumeDataFailed,
     ResumeDataReady,
     TorrentRemoved,
 )
-from ossdist.swarm.metainfo import metainfo_of
 from ossdist.swarm.snapshots import STATUS_FLAGS, peer_statuses, torrent_status
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.session import (
     CheckingDone,
+    EventsLost,
     MetadataReceived,
     PeerDisconnected,
     TorrentEvent,
+    TorrentState,
     WebSeedFailed,
 )
 from ossdist.transfer.subscription import Subscribers
@@ -95,6 +96,8 @@ class LibtorrentTorrent:
         self._subscribers = Subscribers()
         self._answers: dict[object, asyncio.Future[Answer]] = {}
         self._checked = False
+        self._lost = False
+        self._looking: asyncio.Task[None] | None = None
         self._dial: tuple[Address, ...] = ()
         self._added_paused = False
 
@@ -220,11 +223,15 @@ class LibtorrentTorrent:
         self._handle, self._leave = handle, leave
         if self._checked:  # the alert was faster
             self._start(handle)
+        elif self._lost:
+            self._look_for_what_was_lost()
 
     def detach(self, reason: str) -> None:
         """Lets go of libtorrent; every later call raises, and so does every one that still waits."""
         self._handle = self._leave = None
         self._web_seeds.close()
+        if self._looking is not None:
+            self._looking.cancel()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(SwarmError(f"torrent {self._info_hashes}: {reason}"))
@@ -238,16 +245,19 @@ class LibtorrentTorrent:
                 self._resolve((FileRenamed, index), event)
             case TorrentRemoved():
                 self._resolve(TorrentRemoved, event)
-            case MetadataArrived():
-                self._learn()
+            case MetadataReceived(metainfo):
+                self._info_hashes = metainfo.info_hashes
+                self._subscribers.publish(event)
             case DialFailed(address, reason):
                 self._subscribers.publish(PeerDisconnected(address, reason))
                 if (url := self._web_seeds.at(address)) is not None:
                     self._subscribers.publish(WebSeedFailed(url, reason))
             case CheckingDone():
-                self._checked = True
-                if self._handle is not None:
-                    self._start(self._handle)
+                self._note_checked()
+                self._subscribers.publish(event)
+            case EventsLost():
+                self._lost = True
+                self._look_for_what_was_lost()
                 self._subscribers.publish(event)
             case _:
                 if isinstance(event, TorrentEvent):
@@ -255,19 +265,27 @@ class LibtorrentTorrent:
 
     # --- inside ----------------------------------------------------------------------------------------
 
+    def _note_checked(self) -> None:
+        self._checked = True
+        if self._handle is not None:
+            self._start(self._handle)
+
+    def _look_for_what_was_lost(self) -> None:
+        """Without the news that it has been checked it would never start."""
+        if self._handle is not None and not self._checked:
+            self._looking = asyncio.create_task(self._look_whether_checked())
+
+    async def _look_whether_checked(self) -> None:
+        with contextlib.suppress(SwarmError):
+            if (await self.status()).state is not TorrentState.CHECKING:
+                self._note_checked()
+
     def _start(self, handle: lt.torrent_handle) -> None:
         if self._added_paused:
             handle.resume()
         for peer in self._dial:
             handle.connect_peer((peer.host, peer.port))
         self._added_paused, self._dial = False, ()
-
-    def _learn(self) -> None:
-        info = self._handle.torrent_file() if self._handle is not None else None
-        if info is not None:
-            metainfo = metainfo_of(info, data=b"")
-            self._info_hashes = metainfo.info_hashes
-            self._subscribers.publish(MetadataReceived(metainfo))
 
     async def _call(self, work: Callable[[lt.torrent_handle], _T]) -> _T:
         handle = self._handle

@@ -67,7 +67,7 @@ def verifier(keys: Keys) -> Generator[GpgVerifier]:
         yield made
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_signature_never_counts_for_another_document(
     keys: Keys, verifier: GpgVerifier, data: st.DataObject
@@ -82,7 +82,7 @@ def test_a_damaged_signature_never_counts_for_another_document(
         assert checked.refusal or checked == CheckedSignature(keys.alice)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, len(DOCUMENT)), cut=st.integers(0, 3), new=st.binary(max_size=3))
 def test_a_damaged_document_is_never_good(keys: Keys, verifier: GpgVerifier, start: int, cut: int, new: bytes) -> None:
     damaged = DOCUMENT[:start] + new + DOCUMENT[start + cut :]

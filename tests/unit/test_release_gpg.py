@@ -152,6 +152,20 @@ def test_a_gpg_that_dies_after_its_verdict_is_not_believed(keys: Keys, program: 
     assert checked.fingerprint == keys.alice
 
 
+def test_gpg_is_told_to_mind_its_own_business(keys: Keys, program: Callable[[str], str], tmp_path: Path) -> None:
+    # Most of it has no effect in an empty home folder, but the machine's own options may undo that.
+    log = tmp_path / "log"
+    gpg = program(f'echo "$*" >> {log}; exec gpg "$@"')
+    with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock(), gpg=gpg) as verifier:
+        verifier.verify(DOCUMENT, keys.sign(DOCUMENT, keys.alice, keys.alice))
+    calls = log.read_text().splitlines()
+    assert len(calls) <= 2 + 2  # two to begin with, one a signature file
+    for call in calls:
+        for option in ("no-options", "no-auto-key-retrieve", "no-autostart", "disable-dirmngr", "batch"):
+            assert f"--{option} " in call
+        assert "--trust-model=always" in call
+
+
 def test_the_users_home_and_options_are_not_looked_at(
     keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +200,14 @@ def test_a_temporary_signer_leaves_nothing_behind(temporary: Path) -> None:
         assert running(str(home))
     assert list(temporary.iterdir()) == []
     assert_ends(str(home))
+
+
+def test_an_agent_can_be_stopped(keys: Keys) -> None:
+    keys.sign(DOCUMENT, keys.alice)
+    assert running(f"gpg-agent --homedir {keys.home}")
+    stop_agent(keys.home)
+    assert_ends(f"gpg-agent --homedir {keys.home}")
+    stop_agent(keys.home)  # there is none any more
 
 
 def test_an_agent_that_cannot_be_stopped_is_logged(

@@ -304,6 +304,15 @@ def test_an_entry_knows_its_path() -> None:
     assert entry("tool", "1:2.0~rc1").path == "releases/tool/1%3a2.0~rc1/release.json"
 
 
+@pytest.mark.parametrize("text", ["", ".", "..", "../a", "a/b", "-a", "a b", "a\n", "ä", "a" * 129])
+def test_a_name_or_version_that_may_not_stand_in_a_path_is_refused(text: str) -> None:
+    model.check_identity("tool", "1:1.0~rc1+b2")
+    with pytest.raises(FormatError, match="name"):
+        model.check_identity(text, "1.0")
+    with pytest.raises(FormatError, match="version"):
+        model.check_identity("tool", text)
+
+
 # --- release ---------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,13 @@ def test_an_exported_key_is_what_a_root_needs(keys: Keys) -> None:
         keys.signer.export_public_key("0" * 40)
 
 
+def test_an_exported_key_carries_no_strangers_signatures(keys: Keys) -> None:
+    keys.gpg("--local-user", keys.bob, "--quick-sign-key", keys.carol)
+    whole = keys.gpg("--list-packets", data=keys.gpg("--export", keys.carol)).decode()
+    exported = keys.gpg("--list-packets", data=keys.signer.export_public_key(keys.carol).encode()).decode()
+    assert (whole.count(":signature packet:"), exported.count(":signature packet:")) == (2, 1)
+
+
 @pytest.mark.parametrize("fingerprint", ["", "alice", "--help", "0" * 39, "a" * 40, "0" * 40 + "\n", "0x" + "0" * 38])
 def test_only_whole_fingerprints_are_taken(keys: Keys, fingerprint: str) -> None:
     with pytest.raises(ValueError, match="fingerprint"):

@@ -88,4 +88,3 @@ async def _run_other(start: Callable[[Path], Client], torrent: bytes, target: Pa
         seconds = time.monotonic() - begin_s
         cpu_s = sum(process.cpu_times()[:2]) - cpu_before_s
         return {"seconds": seconds, "cpu_s": cpu_s, "peak_rss_bytes": peak_rss_bytes(client.pid)}
-

@@ -1,0 +1,75 @@
+"""The examples run, and the README shows one of them as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ossdist.release import layout
+from tests.asynchronous import asynchronous
+from tests.channels import CONFIG, make_channel, noise, publish
+from tests.programs.nginx import Nginx
+from tests.tools.scripts import DEADLINE_S
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.keys import Keys
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def example(name: str, *args: object) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, str(ROOT / "examples" / f"{name}.py"), *map(str, args)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=env)
+
+
+def test_publish_and_download() -> None:
+    done = example("publish_and_download")
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    assert "hello.bin verified BytesFrom(swarm=1000000, mirror=0" in done.stdout
+
+
+@asynchronous
+async def test_follow_progress(tmp_path: Path, keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("follow_progress", ROOT / "examples" / "follow_progress.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": noise(100_000)})
+    async with Nginx(tmp_path / "nginx", channel.folder) as mirror:
+        args = (str(channel.root), str(tmp_path / "to"))
+        code = await asyncio.to_thread(module.main, mirror.url, "tool", *args, config=CONFIG)
+        good = capsys.readouterr().out
+        refusal = await asyncio.to_thread(module.main, mirror.url, "other", *args, config=CONFIG)
+    assert (code, refusal) == (0, 1)
+    assert "tool.bin has the signed hash" in good
+    assert good.splitlines()[-1].startswith("tool 1.0 in ")
+    assert "other does not exist" in capsys.readouterr().out
+
+
+@asynchronous
+async def test_verify_offline(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": noise(100_000)})
+    file = channel.payload("tool", "1.0") / "tool.bin"
+    args = (file, channel.folder / layout.release_path("tool", "1.0"), channel.root)
+    good = example("verify_offline", *args)
+    assert good.returncode == 0, good
+    file.write_bytes(b"")
+    assert example("verify_offline", *args).returncode == 1
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    source = (ROOT / "examples" / "publish_and_download.py").read_text("utf-8")
+    shown = source[source.index("async def publish") : source.index("async def main")].strip()
+    assert shown in (ROOT / "README.md").read_text("utf-8")

@@ -1,0 +1,168 @@
+"""tools/publish.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ossdist.release import layout, model
+from tests.channels import noise
+from tests.programs.payload import tree_digests
+from tests.tools.scripts import Done, run
+
+if TYPE_CHECKING:
+    from tests.keys import Keys
+
+WHEEL = "demo_tool-1.0-py3-none-any.whl"
+
+
+def write(path: Path, content: bytes = b"content") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def publish(keys: Keys, channel: Path, *args: object, key: str | None = None) -> Done:
+    return run("publish", channel, *args, "--key", key or keys.alice, "--gnupghome", keys.home, "--json")
+
+
+def manifest(channel: Path, name: str, version: str) -> model.Release:
+    return model.decode_release((channel / layout.release_path(name, version)).read_bytes())
+
+
+def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    done = publish(keys, channel, write(tmp_path / WHEEL, noise(50_000)))
+    assert done.code == 0, done
+    release = manifest(channel, "demo-tool", "1.0")
+    assert done.answer == {
+        "ok": True,
+        "name": "demo-tool",
+        "version": "1.0",
+        "purl": "pkg:pypi/demo-tool@1.0",
+        "info_hashes": {
+            "hybrid": {"v1": release.hybrid.info_hash_v1, "v2": release.hybrid.info_hash_v2},
+            "v1": {"v1": release.v1.info_hash_v1},
+        },
+        "deltas": [],
+        "channel": {"serial": 2, "created": True},
+    }
+    assert model.decode_root((channel / layout.ROOT).read_bytes()).roles.release.keys == (keys.alice,)
+
+
+def test_the_second_release_joins_the_channel_and_the_same_again_is_refused(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    first = write(tmp_path / WHEEL)
+    second = write(tmp_path / WHEEL.replace("1.0", "1.1"))
+    assert publish(keys, channel, first).code == publish(keys, channel, second).code == 0
+    before = tree_digests(channel)
+    reason = publish(keys, channel, second).refused("AlreadyPublishedError")
+    assert "demo-tool 1.1" in reason
+    assert tree_digests(channel) == before
+    listed = model.decode_channel((channel / layout.CHANNEL).read_bytes()).releases
+    assert [entry.version for entry in listed] == ["1.0", "1.1"]
+
+
+def test_everything_about_a_release_can_be_said(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    done = publish(
+        *(keys, channel, write(tmp_path / "installer.bin"), "--name", "installer", "--version", "3:1.0-2"),
+        *("--purl", "pkg:github/example/installer@1.0", "--mirror", "https://a.example/oss"),
+        *("--mirror", "https://b.example/oss", "--tracker", "udp://t.example:6969/announce"),
+        *("--depends", "pkg:deb/debian/libc6 >= 2.36, << 3", "--depends", "pkg:generic/other"),
+    )
+    assert done.code == 0, done
+    release = manifest(channel, "installer", "3:1.0-2")
+    assert release.purl == "pkg:github/example/installer@1.0"
+    assert [mirror.url for mirror in release.mirrors] == ["https://a.example/oss", "https://b.example/oss"]
+    assert release.trackers == ("udp://t.example:6969/announce",)
+    assert [(one.purl, one.versions) for one in release.dependencies] == [
+        ("pkg:deb/debian/libc6", ">= 2.36, << 3"),
+        ("pkg:generic/other", ""),
+    ]
+
+
+def test_a_folder_is_published_with_the_paths_in_it(tmp_path: Path, keys: Keys) -> None:
+    tree = tmp_path / "tree"
+    for path in ("bin/tool", "doc/deep/LICENSE", "README"):
+        write(tree / path, path.encode())
+    extra = write(tmp_path / "extra")
+    done = publish(keys, tmp_path / "channel", tree, extra, "--name", "suite", "--version", "1")
+    assert done.code == 0, done
+    paths = [file.path for file in manifest(tmp_path / "channel", "suite", "1").files]
+    assert paths == ["README", "bin/tool", "doc/deep/LICENSE", "extra"]
+
+
+def test_builds_for_several_architectures_are_one_release(tmp_path: Path, keys: Keys) -> None:
+    debs = [write(tmp_path / f"tool_1.0-1_{arch}.deb", arch.encode()) for arch in ("amd64", "arm64")]
+    done = publish(keys, tmp_path / "channel", *debs)
+    assert done.code == 0, done
+    assert done.answer["purl"] == "pkg:deb/debian/tool@1.0-1"
+
+
+def test_for_people_it_says_what_was_published_and_what_comes_next(tmp_path: Path, keys: Keys) -> None:
+    args = (tmp_path / "channel", write(tmp_path / WHEEL), "--key", keys.alice, "--gnupghome", keys.home)
+    done = run("publish", *args)
+    assert done.code == 0, done
+    assert done.out.startswith("demo-tool 1.0 (pkg:pypi/demo-tool@1.0) is published")
+    assert "root.json over a way that they trust" in done.out
+    again = run("publish", *args)
+    assert (again.code, again.out) == (1, "")
+    assert again.err.startswith("AlreadyPublishedError: ")
+
+
+def test_a_channel_folder_may_be_relative(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / WHEEL)
+    assert publish(keys, Path("channel"), WHEEL).code == 0
+    assert [path.name for path in (tmp_path / "channel" / "files").iterdir()] == ["demo-tool-1.0"]
+
+
+def test_a_key_that_the_channel_does_not_list_is_refused_before_anything_changes(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    assert publish(keys, channel, write(tmp_path / WHEEL)).code == 0
+    before = tree_digests(channel)
+    publish(keys, channel, write(tmp_path / "other.whl"), "--name=o", "--version=1", key=keys.bob).refused(
+        "SigningError"
+    )
+    unknown = "0" * 40
+    publish(keys, tmp_path / "new", tmp_path / WHEEL, key=unknown).refused("SigningError")
+    assert tree_digests(channel) == before
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (("--purl", "no purl"), "package URL"),
+        (("--mirror", "ftp://a.example/"), "ftp"),
+        (("--tracker", "nowhere"), "nowhere"),
+        (("--name", "../climbing"), "name"),
+    ],
+)
+def test_malformed_values_are_refused(tmp_path: Path, keys: Keys, args: tuple[str, ...], reason: str) -> None:
+    assert reason in publish(keys, tmp_path / "channel", write(tmp_path / WHEEL), *args).refused("FormatError")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "required"),
+        (("channel", "tool.bin", "--key", "0" * 40), "--name and --version are needed"),
+        (("channel", "missing.bin", "--key", "0" * 40), "is no file"),
+        (("channel", WHEEL, "--key", "alice@example.org"), "fingerprint"),
+        (("channel", WHEEL, "--key", "0" * 40, "--gnupghome", "missing"), "is no folder"),
+        (("channel", "tool.bin", "folder", "--key", "0" * 40, "--name=x", "--version=1"), "would both be tool.bin"),
+        (("channel", "empty", "--key", "0" * 40, "--name=x", "--version=1"), "has no files"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], reason: str) -> None:
+    for path in (WHEEL, "tool.bin", "folder/tool.bin"):
+        write(tmp_path / path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = run("publish", *words)
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+    assert not (tmp_path / "channel").exists()
