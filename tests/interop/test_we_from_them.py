@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +20,9 @@ from tests.programs.transmission import Transmission, transmission_create
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
 
+    from ossdist.transfer.metainfo import Address
     from tests.programs.client import Client as Program
 
 PROGRAMS: dict[str, Callable[[Path], Program]] = {
@@ -35,8 +36,14 @@ SIZE = 2_000_000
 
 
 @asynccontextmanager
-async def seeded(tmp_path: Path, program: str, maker: str, protocol: str) -> AsyncGenerator[tuple[bytes, Path]]:
-    """A torrent that ``maker`` made of a folder, and that ``program`` seeds through a tracker."""
+async def seeded(
+    tmp_path: Path, program: str, maker: str, protocol: str
+) -> AsyncGenerator[tuple[bytes, Path, tuple[Address, ...]]]:
+    """A torrent that ``maker`` made of a folder, and that ``program`` seeds through a tracker.
+
+    Transmission announces some seconds after it has begun to seed, and never dials an address of the loopback
+    interface; so there its address is told besides.
+    """
     payload = make_tree(tmp_path / "theirs" / "tree", SIZE)
     async with Opentracker(tmp_path / "tracker") as tracker, PROGRAMS[program](tmp_path / program) as other:
         url = tracker.http_url if protocol == "http" else tracker.udp_url
@@ -46,7 +53,7 @@ async def seeded(tmp_path: Path, program: str, maker: str, protocol: str) -> Asy
         await tracker.allow(info_hash)
         key = await other.add_torrent(torrent, save_path=payload.parent, seed=True)
         await other.complete(key, timeout_s=60)
-        yield torrent, payload
+        yield torrent, payload, ((other.peer,) if program == "transmission" else ())
 
 
 @pytest.mark.parametrize("maker", MAKERS)
@@ -55,11 +62,11 @@ async def seeded(tmp_path: Path, program: str, maker: str, protocol: str) -> Asy
 async def test_torrent_file(tmp_path: Path, program: str, maker: str) -> None:
     protocol = "udp" if maker == "mktorrent" else "http"
     async with (
-        seeded(tmp_path, program, maker, protocol) as (torrent, payload),
+        seeded(tmp_path, program, maker, protocol) as (torrent, payload, peers),
         await LibtorrentSession.open(LOCAL) as us,
     ):
         metainfo = load_metainfo(torrent)
-        ours = await us.add(AddTorrent(metainfo, tmp_path / "ours", trackers=metainfo.trackers))
+        ours = await us.add(AddTorrent(metainfo, tmp_path / "ours", trackers=metainfo.trackers, peers=peers))
         with ours.subscribe() as events:
             if (await ours.status()).bytes_done < metainfo.total:
                 await events.until(Finished, timeout_s=60)
@@ -74,12 +81,12 @@ async def test_torrent_file(tmp_path: Path, program: str, maker: str) -> None:
 @asynchronous
 async def test_magnet_link(tmp_path: Path, program: str) -> None:
     async with (
-        seeded(tmp_path, program, "mktorrent", "http") as (torrent, payload),
+        seeded(tmp_path, program, "mktorrent", "http") as (torrent, payload, peers),
         await LibtorrentSession.open(LOCAL) as us,
     ):
         metainfo = load_metainfo(torrent)
         magnet = f"magnet:?xt=urn:btih:{metainfo.info_hashes.v1}"
-        ours = await us.add(AddTorrent(magnet, tmp_path / "ours", trackers=metainfo.trackers))
+        ours = await us.add(AddTorrent(magnet, tmp_path / "ours", trackers=metainfo.trackers, peers=peers))
         with ours.subscribe() as events:
             received = await events.until(MetadataReceived, timeout_s=60)
             assert received.metainfo.files == metainfo.files
