@@ -8,13 +8,14 @@ import os
 import shutil
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist.publisher import Publisher, ReleaseSpec
 from ossdist.release import layout
 from ossdist.release.signing import GpgSigner, stop_agent
+from ossdist.transfer.metainfo import Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -34,10 +35,12 @@ class Bed:
     Attributes:
         folder: Everything's.
         size: Bytes of the release's one file.
+        info_hashes: SHA-1 ones of both torrents, and the hybrid's shortened SHA-256.
     """
 
     folder: Path
     size: int
+    info_hashes: tuple[str, ...] = ()
 
     @property
     def channel(self) -> Path:
@@ -66,7 +69,7 @@ class Bed:
         return folder
 
 
-async def make_bed(folder: Path, size: int) -> Bed:
+async def make_bed(folder: Path, size: int, *, trackers: tuple[str, ...] = ()) -> Bed:
     """Publishes one file of ``size`` random bytes."""
     home = folder / "gpg"
     home.mkdir(mode=0o700)
@@ -81,11 +84,13 @@ async def make_bed(folder: Path, size: int) -> Bed:
         bed = Bed(folder, size)
         publisher = Publisher(bed.channel, signer=signer, keys=[key])
         await publisher.create()
-        await publisher.publish(ReleaseSpec(name=NAME, version=VERSION, files={FILE: source}))
+        spec = ReleaseSpec(name=NAME, version=VERSION, files={FILE: source}, trackers=trackers)
+        release = (await publisher.publish(spec)).release
     finally:
         await asyncio.to_thread(stop_agent, home)
     source.unlink()
-    return bed
+    hashes = (release.hybrid.info_hash_v1, release.hybrid.info_hash_v2[:40], release.v1.info_hash_v1)
+    return replace(bed, info_hashes=hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,11 @@ class Seed:
 
     port: int
     process: asyncio.subprocess.Process
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return Address("127.0.0.1", self.port)
 
     def dial(self, port: int) -> None:
         """Lets it connect to a peer that cannot be told where the seed is."""
