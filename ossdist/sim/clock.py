@@ -45,7 +45,7 @@ class LoopClock:
         await asyncio.sleep(duration_s)
 
 
-def run_virtual(main: Coroutine[object, object, _T]) -> _T:
+def run_virtual(main: Coroutine[None, None, _T]) -> _T:
     """Runs a coroutine in virtual time, which begins at zero.
 
     Nothing in it may wait for the world outside: while a thread or a server works, the next timer is already due.

@@ -14,15 +14,15 @@ from ossdist.transfer.session import PeerKind, PeerStatus
 
 if TYPE_CHECKING:
     from ossdist.clock import Clock
-    from ossdist.sim.network import MemoryNetwork, MemoryWebServer, Pipe
-    from ossdist.sim.torrent import MemoryTorrent
+    from ossdist.sim.exchange import Exchange
+    from ossdist.sim.network import MemoryNetwork, MemoryWebServer
     from ossdist.transfer.metainfo import Address, Metainfo, TorrentFile
 
 _RATE_WINDOW_S = 5.0
 
 
 class SourceFailedError(Exception):
-    """A source gives nothing any more; the message says why."""
+    """A source does not give what it was asked for; the message says why."""
 
 
 class Counter:
@@ -58,49 +58,44 @@ class Link(ABC):
 
     Args:
         address: The other end.
-        key: Tells connections apart.
-        clock: Its time.
+        name: What `PeerStatus.client` shall say.
+        network: Where it is.
 
     Attributes:
         address: See above.
         down: Payload received over it.
         up: Payload sent over it.
-        asked: How many pieces are under way over it.
+        busy: A piece is under way over it.
         news: Set when there may be something to ask for.
         ended: Set when it is over.
     """
 
     kind: ClassVar[PeerKind]
 
-    def __init__(self, address: Address, key: str, clock: Clock) -> None:
+    def __init__(self, address: Address, name: str, network: MemoryNetwork) -> None:
         self.address = address
-        self._key = key
-        self.down = Counter(clock)
-        self.up = Counter(clock)
-        self.asked = 0
-        self.news = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    @property
-    @abstractmethod
-    def client(self) -> str:
-        """What `PeerStatus.client` shall say."""
+        self.down, self.up = Counter(network.clock), Counter(network.clock)
+        self.busy = False
+        self.news, self.ended = asyncio.Event(), asyncio.Event()
+        self._name = name
+        self._key = f"{address} {network.rng.getrandbits(64):016x}"
+        self._network = network
 
     @property
     @abstractmethod
     def complete(self) -> bool:
-        """It has everything."""
+        """The other end has everything."""
 
     @abstractmethod
     def offers(self, index: int) -> bool:
-        """It has this piece."""
+        """The other end has this piece."""
 
     @abstractmethod
     async def fetch(self, index: int) -> bytes:
         """Brings a piece, right or wrong.
 
         Raises:
-            SourceFailedError: It does not.
+            SourceFailedError: It does not come.
         """
 
     def status(self) -> PeerStatus:
@@ -109,9 +104,9 @@ class Link(ABC):
             address=self.address,
             kind=self.kind,
             key=self._key,
-            client=self.client,
+            client=self._name,
             seed=self.complete,
-            choking=self.kind is PeerKind.PEER and not self.asked,
+            choking=self.kind is PeerKind.PEER and not self.busy,
             snubbed=False,
             payload_download=self.down.total,
             payload_upload=self.up.total,
@@ -121,46 +116,37 @@ class Link(ABC):
 
 
 class PeerLink(Link):
-    """A connection to a peer.
+    """A connection to a peer; `pair` makes both ends.
 
-    Args:
-        near: The torrent at this end.
-        far: The torrent at the other end.
-        address: The other end.
-        network: Where both are.
+    Attributes:
+        near: At this end.
+        far: At the other end.
+        far_end: The same connection, seen from there.
     """
 
     kind = PeerKind.PEER
 
-    def __init__(self, near: MemoryTorrent, far: MemoryTorrent, address: Address, network: MemoryNetwork) -> None:
-        super().__init__(address, f"{address} {network.rng.getrandbits(64):016x}", network.clock)
-        self._network = network
-        self.near = near
-        self.far = far
+    def __init__(self, near: Exchange, far: Exchange, address: Address, network: MemoryNetwork) -> None:
+        super().__init__(address, far.host.user_agent, network)
+        self.near, self.far = near, far
         self.far_end = self
 
     @classmethod
     def pair(
-        cls, dialler: MemoryTorrent, taker: MemoryTorrent, *, at: Address, since: Address, network: MemoryNetwork
+        cls, dialler: Exchange, taker: Exchange, *, to: Address, since: Address, network: MemoryNetwork
     ) -> PeerLink:
-        """Connects two torrents; returns the dialler's end.
+        """Connects two; returns the dialler's end.
 
         Args:
             dialler: Who dials.
             taker: Who is dialled.
-            at: Where the taker listens.
+            to: Where the taker listens.
             since: From where the dialler dials.
             network: Where both are.
         """
-        link = cls(dialler, taker, at, network)
-        link.far_end = cls(taker, dialler, since, network)
-        link.far_end.far_end = link
+        link, far_end = cls(dialler, taker, to, network), cls(taker, dialler, since, network)
+        link.far_end, far_end.far_end = far_end, link
         return link
-
-    @property
-    def client(self) -> str:
-        """What the peer calls itself."""
-        return self.far.user_agent
 
     @property
     def complete(self) -> bool:
@@ -169,13 +155,14 @@ class PeerLink(Link):
 
     def offers(self, index: int) -> bool:
         """The peer has this piece."""
-        return self.far.has(index)
+        return self.far.offers(index)
 
     async def fetch(self, index: int) -> bytes:
         """Brings a piece from the peer."""
-        await self._network.carry(self.near.piece_size(index), self.far.uplink, self.near.downlink)
+        size = self.near.store.metainfo.piece_size(index)
+        await self._network.carry(size, self.far.host.uplink, self.near.host.downlink)
         data = self.far.serve(index)
-        self.far_end.up.add(len(data))
+        self.far_end.up.add(size)
         return data
 
 
@@ -183,51 +170,46 @@ class WebSeedLink(Link):
     """A connection to a web seed (BEP 19).
 
     Args:
+        near: Who is connected.
         url: The web seed's address.
         server: Who serves it.
-        metainfo: What is fetched.
-        network: Where it is.
-        downlink: The torrent's capacity.
+        network: Where both are.
+
+    Attributes:
+        url: See above.
     """
 
     kind = PeerKind.WEB_SEED
 
-    def __init__(
-        self, url: str, server: MemoryWebServer, metainfo: Metainfo, network: MemoryNetwork, downlink: Pipe
-    ) -> None:
-        super().__init__(address_of(url), f"{url} {network.rng.getrandbits(64):016x}", network.clock)
+    def __init__(self, near: Exchange, url: str, server: MemoryWebServer, network: MemoryNetwork) -> None:
+        super().__init__(address_of(url), url, network)
         self.url = url
+        self._near = near
         self._server = server
-        self._metainfo = metainfo
-        self._network = network
-        self._downlink = downlink
-
-    @property
-    def client(self) -> str:
-        """The web seed's address."""
-        return self.url
 
     @property
     def complete(self) -> bool:
         """A web seed is taken to have everything."""
         return True
 
-    def offers(self, index: int) -> bool:  # noqa: ARG002 - the same for every piece
+    def offers(self, index: int) -> bool:  # noqa: ARG002 - whatever the piece
         """A web seed is taken to have everything."""
         return True
 
     async def fetch(self, index: int) -> bytes:
         """Brings a piece by range requests, one for each file in it."""
-        size = self._metainfo.piece_size(index)
-        await self._network.carry(size, self._server.uplink, self._downlink)
+        metainfo = self._near.store.metainfo
+        size = metainfo.piece_size(index)
+        await self._network.carry(size, self._server.uplink, self._near.host.downlink)
         piece = bytearray(size)
-        for span in spans(self._metainfo, index):
+        for span in spans(metainfo, index):
             try:
-                part = self._server.read(self._file_url(span.file), span.file_offset, span.length)
+                part = self._server.read(self._file_url(metainfo, span.file), span.file_offset, span.length)
             except ServerError as error:
                 raise SourceFailedError(str(error)) from error
             piece[span.piece_offset : span.piece_offset + span.length] = part
         return bytes(piece)
 
-    def _file_url(self, file: TorrentFile) -> str:
-        return f"{self.url}{quote(file.path)}" if self.url.endswith("/") else self.url
+    def _file_url(self, metainfo: Metainfo, file: TorrentFile) -> str:
+        """A single file may be named whole; a folder's address ends with a slash, and names everything below it."""
+        return self.url if file.path == metainfo.name and not self.url.endswith("/") else self.url + quote(file.path)

@@ -65,6 +65,32 @@ class Pipe:
 
 
 @dataclass(slots=True)
+class Host:
+    """A party's place in the network.
+
+    Attributes:
+        name: Its address without a port.
+        port: Where it can be dialled; 0 if nowhere.
+        user_agent: What it calls itself.
+        uplink: Its capacity for sending.
+        downlink: Its capacity for receiving.
+        poisons: It sends wrong bytes.
+    """
+
+    name: str
+    port: int
+    user_agent: str
+    uplink: Pipe
+    downlink: Pipe
+    poisons: bool = False
+
+    @property
+    def address(self) -> Address | None:
+        """Where it can be dialled; None if nowhere."""
+        return Address(self.name, self.port) if self.port else None
+
+
+@dataclass(slots=True)
 class MemoryTracker:
     """A tracker.
 

@@ -53,6 +53,10 @@ class PiecePicker:
         for index, here in enumerate(have):
             self.copies[index] += here
 
+    def peer_got(self, index: int) -> None:
+        """A connected peer has this piece as well."""
+        self.copies[index] += 1
+
     def peer_left(self, have: Sequence[bool]) -> None:
         """A peer with these pieces is gone."""
         for index, here in enumerate(have):

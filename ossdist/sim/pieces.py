@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from ossdist.transfer.metainfo import Metainfo, TorrentFile
 
@@ -96,27 +96,20 @@ class PieceStore:
             self.bytes_done += size if here else -size
             self._missing += -1 if here else 1
 
-    def set_all(self, *, here: bool) -> None:
-        """Notes that every piece is here, or none."""
-        for index in range(len(self.have)):
-            self.set_have(index, here=here)
-
     def is_right(self, index: int, data: bytes) -> bool:
         """Whether these are the piece's bytes."""
         return hashlib.sha1(data, usedforsecurity=False).digest() == self.metainfo.piece_hashes[index]
 
     def check(self, index: int) -> bool:
-        """Reads and hashes a piece, and notes whether it is here. A missing or short file is no error."""
+        """Reads and hashes a piece. A missing or short file is no error."""
         try:
-            here = self.is_right(index, self.read(index))
+            return self.is_right(index, self.read(index))
         except FileNotFoundError:
-            here = False
+            return False
         except OSError as error:
             if error.errno != errno.ENODATA:
                 raise
-            here = False
-        self.set_have(index, here=here)
-        return here
+            return False
 
     def read(self, index: int) -> bytes:
         """A piece's bytes as they are on disk, right or wrong."""
@@ -132,7 +125,7 @@ class PieceStore:
         return bytes(piece)
 
     def write(self, index: int, data: bytes) -> None:
-        """Writes a piece that is right."""
+        """Writes a piece."""
         for span in self._spans[index]:
             path = self._paths[span.file.index]
             descriptor = _open_or_make(path)
@@ -140,7 +133,6 @@ class PieceStore:
                 os.pwrite(descriptor, data[span.piece_offset : span.piece_offset + span.length], span.file_offset)
             finally:
                 os.close(descriptor)
-        self.set_have(index, here=True)
 
     def make_empty_files(self) -> None:
         """Makes the files that no piece will ever make."""

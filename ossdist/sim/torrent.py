@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ossdist.errors import StorageError, SwarmError
 from ossdist.sim import resume
 from ossdist.sim.contacts import Contacts
-from ossdist.sim.links import Counter, Link, PeerLink, SourceFailedError, WebSeedLink
-from ossdist.sim.picker import PiecePicker
+from ossdist.sim.exchange import Exchange
+from ossdist.sim.links import PeerLink, WebSeedLink
 from ossdist.sim.pieces import PieceStore
-from ossdist.transfer.metainfo import Address, Metainfo
+from ossdist.transfer.metainfo import Metainfo
 from ossdist.transfer.session import (
     CheckingDone,
     Finished,
     MetadataReceived,
-    PeerBanned,
-    PeerDisconnected,
     PieceFailed,
     PieceVerified,
     StorageFailed,
     TorrentState,
     TorrentStatus,
-    WebSeedFailed,
 )
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from ossdist.sim.network import MemoryNetwork, Pipe
+    from ossdist.sim.links import Link
+    from ossdist.sim.network import Host, MemoryNetwork
     from ossdist.sim.resume import ResumeState
-    from ossdist.sim.session import MemorySession
-    from ossdist.transfer.metainfo import InfoHashes
+    from ossdist.transfer.metainfo import Address, InfoHashes
     from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentEvent
     from ossdist.transfer.subscription import Subscription
 
@@ -45,55 +41,49 @@ class MemoryTorrent:
     """See `ossdist.transfer.session.Torrent`. Made by `MemorySession.add` alone.
 
     Args:
-        session: Whose.
-        network: Where it takes part.
         request: What is asked for.
         info_hashes: Its identity, as far as it is known.
         state: What an earlier start left.
+        host: Where it is.
+        network: Where all are.
+        trackers: Those of the request that it may ask.
+        on_identity: Called with its identity when that has become known, and with None when it was removed.
+
+    Attributes:
+        exchange: Its connections.
     """
 
     def __init__(
         self,
-        session: MemorySession,
-        network: MemoryNetwork,
         request: AddTorrent,
         info_hashes: InfoHashes,
         state: ResumeState | None,
+        *,
+        host: Host,
+        network: MemoryNetwork,
+        trackers: tuple[str, ...],
+        on_identity: Callable[[MemoryTorrent, InfoHashes | None], None],
     ) -> None:
-        self._session = session
-        self._network = network
         self._request = request
         self._info_hashes = info_hashes
         self._resume = state
+        self._on_identity = on_identity
         self._subscribers = Subscribers()
-        self._down, self._up = Counter(network.clock), Counter(network.clock)
-        self._failed_bytes = self._redundant_bytes = 0
-        self._sequential = request.sequential
         self._store: PieceStore | None = None
-        self._picker = PiecePicker((), network.rng)
-        self._unproven: set[int] = set()
+        self._sequential = request.sequential
         self._checked = False
+        self._checking: asyncio.Task[None] | None = None
         self._paused = False
         self._error = ""
-        self._gone = ""
-        self._links: dict[Link, asyncio.Task[None]] = {}
-        self._banned: set[Address] = set()
-        self._check: asyncio.Task[None] | None = None
+        self._gone = False
+        self.exchange = Exchange(self, host, network)
         self._contacts = Contacts(
             self,
             network,
             peers=(*request.peers, *(state.peers if state is not None else ())),
-            trackers=request.trackers if session.uses_trackers else (),
+            trackers=trackers,
             web_seeds=request.web_seeds,
         )
-
-    def start(self) -> None:
-        """Begins; called once."""
-        source = self._request.source
-        if isinstance(source, Metainfo):
-            self._open(source)
-        else:
-            self._contacts.start()
 
     # --- the protocol ----------------------------------------------------------------------------------
 
@@ -110,38 +100,38 @@ class MemoryTorrent:
     async def status(self) -> TorrentStatus:
         """What it is like now."""
         await self._turn()
-        store, peers = self._store, [link for link in self._links if not link.ended.is_set()]
+        store, exchange = self._store, self.exchange
         return TorrentStatus(
             state=self._state(),
             paused=self._paused,
             error=self._error,
             bytes_done=store.bytes_done if store is not None else 0,
             bytes_total=store.bytes_total if store is not None else 0,
-            payload_download=self._down.total,
-            payload_upload=self._up.total,
-            download_bytes_per_s=self._down.bytes_per_s,
-            upload_bytes_per_s=self._up.bytes_per_s,
-            peers=len(peers),
-            seeds=sum(link.complete for link in peers),
-            failed_bytes=self._failed_bytes,
-            redundant_bytes=self._redundant_bytes,
-            distributed_copies=-1.0 if self.complete else self._picker.distributed_copies(),
+            payload_download=exchange.down.total,
+            payload_upload=exchange.up.total,
+            download_bytes_per_s=exchange.down.bytes_per_s,
+            upload_bytes_per_s=exchange.up.bytes_per_s,
+            peers=len(exchange.links),
+            seeds=sum(link.complete for link in exchange.links),
+            failed_bytes=exchange.failed_bytes,
+            redundant_bytes=exchange.redundant_bytes,
+            distributed_copies=exchange.distributed_copies,
         )
 
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Connected peers and web seeds."""
         await self._turn()
-        return tuple(link.status() for link in self._links if not link.ended.is_set())
+        return tuple(link.status() for link in self.exchange.links)
 
     async def pieces(self) -> tuple[bool, ...]:
-        """Which pieces are here and verified."""
+        """Which pieces are here and verified; empty while a magnet link's metadata are not there."""
         await self._turn()
-        return tuple(self._store.have) if self._store is not None else ()
+        return self.exchange.have
 
     async def connect(self, peer: Address) -> None:
         """Dials a peer."""
         await self._turn()
-        if not self.has_banned(peer):
+        if not self.exchange.has_banned(peer):
             self._contacts.dial(peer)
 
     async def add_web_seed(self, url: str) -> None:
@@ -153,25 +143,30 @@ class MemoryTorrent:
         """Stops using a web seed."""
         await self._turn()
         self._contacts.remove_web_seed(url)
-        for link in tuple(self._links):
+        for link in self.exchange.links:
             if isinstance(link, WebSeedLink) and link.url == url:
-                self.end(link, "Operation canceled")
+                self.exchange.end(link, "Operation canceled")
 
     async def add_piece(self, index: int, data: bytes) -> None:
-        """Hands in a piece from elsewhere."""
+        """Hands in a piece from elsewhere; `PieceVerified` or `PieceFailed` tells what came of it.
+
+        Raises:
+            ValueError: There is no such piece, or it has another length.
+        """
         await self._turn()
         store = self._store
         if store is None or not 0 <= index < len(store.have):
             raise ValueError(f"there is no piece {index}")
         if len(data) != store.metainfo.piece_size(index):
             raise ValueError(f"piece {index} has {store.metainfo.piece_size(index)} bytes, not {len(data)}")
-        if not store.have[index] and not self._keep(store, index, data):
+        if not store.have[index] and not self.keep(index, data):
             self.publish(PieceFailed(index))
 
     async def set_sequential(self, *, enabled: bool) -> None:
         """Asks for pieces in order, or rarest first."""
         await self._turn()
-        self._sequential = self._picker.sequential = enabled
+        self._sequential = enabled
+        self.exchange.set_sequential(enabled=enabled)
 
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""
@@ -186,15 +181,18 @@ class MemoryTorrent:
         self._go_on()
 
     async def recheck(self) -> None:
-        """Checks every piece on disk again."""
+        """Checks every piece on disk again; `CheckingDone` tells when."""
         await self._turn()
         if self._store is not None:
-            self._stop("stopping torrent")
-            self._forget_pieces(self._store)
-            self._go_on()
+            self.distrust()
 
     async def rename(self, index: int, path: Path) -> None:
-        """Moves a file while it stays connected and served; replaces what stands there."""
+        """Moves a file while it stays connected and served; replaces what stands there.
+
+        Raises:
+            StorageError: The file could not be moved.
+            ValueError: There is no such file.
+        """
         await self._turn()
         if self._store is None:
             raise ValueError(f"there is no file {index}")
@@ -209,142 +207,170 @@ class MemoryTorrent:
     async def resume_data(self) -> bytes:
         """Opaque state for `AddTorrent.resume_data`."""
         await self._turn()
-        have: Sequence[bool] = self._store.have if self._store is not None else ()
-        return resume.encode(self._info_hashes, have, self._contacts.peers)
+        return resume.encode(self._info_hashes, self.exchange.have, self._contacts.peers)
 
     async def remove(self) -> None:
-        """Leaves the swarm; the files stay."""
+        """Leaves the swarm; the files stay, complete up to the last verified piece."""
         await self._turn()
-        self._session.forget(self)
+        self._on_identity(self, None)
         await self.detach("torrent aborted")
 
-    # --- for the session -------------------------------------------------------------------------------
+    # --- for its session -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins; called once."""
+        if isinstance(self._request.source, Metainfo):
+            self._open(self._request.source)
+        else:
+            self._contacts.start()
 
     async def detach(self, reason: str) -> None:
         """Ends everything; every later call raises."""
-        ending = self._stop(reason)
-        self._gone = reason
-        await asyncio.gather(*ending, return_exceptions=True)
+        self._gone = True
+        await asyncio.gather(*self._stop(reason), return_exceptions=True)
 
-    # --- for its contacts and links --------------------------------------------------------------------
-
-    @property
-    def address(self) -> Address | None:
-        """Where it can be dialled; None if nowhere."""
-        return self._session.address if self._session.listen_port else None
-
-    @property
-    def user_agent(self) -> str:
-        """What it calls itself."""
-        return self._session.user_agent
-
-    @property
-    def uplink(self) -> Pipe:
-        """Its host's capacity for sending."""
-        return self._session.uplink
-
-    @property
-    def downlink(self) -> Pipe:
-        """Its host's capacity for receiving."""
-        return self._session.downlink
-
-    @property
-    def metainfo(self) -> Metainfo:
-        """The torrent; there must be one by now."""
-        return self._stored().metainfo
-
-    @property
-    def complete(self) -> bool:
-        """It has everything."""
-        return self._store is not None and self._store.complete
+    # --- for its exchange and contacts -----------------------------------------------------------------
 
     @property
     def running(self) -> bool:
-        """It speaks to others."""
-        return not self._paused and not self._gone and (self._store is None or self._checked)
+        """It speaks to others, and what is on disk was checked."""
+        return self._checked and self.open_to_peers
 
     @property
-    def takes_peers(self) -> bool:
-        """It can be dialled."""
-        return self.running
-
-    @property
-    def wants_more(self) -> bool:
-        """It would fetch a piece."""
-        return self.running and self._store is not None and not self._store.complete
-
-    def dials_from(self) -> Address:
-        """Where a connection that it begins comes from."""
-        return Address(self._session.address.host, self._network.free_port(self._session.address.host))
-
-    def has(self, index: int) -> bool:
-        """It has a piece, and gives it."""
-        return self._checked and self._store is not None and self._store.have[index]
-
-    def has_banned(self, address: Address) -> bool:
-        """It does not speak to that peer any more."""
-        return address in self._banned
-
-    def piece_size(self, index: int) -> int:
-        """Bytes of a piece."""
-        return self.metainfo.piece_size(index)
-
-    def link_to(self, address: Address) -> Link | None:
-        """The connection to the peer that listens there, whoever dialled."""
-        peers = [link for link in self._links if isinstance(link, PeerLink)]
-        return next((link for link in peers if address in {link.address, link.far.address}), None)
-
-    def is_linked_with(self, other: MemoryTorrent) -> bool:
-        """It is connected to that torrent."""
-        return any(isinstance(link, PeerLink) and link.far is other for link in self._links)
+    def open_to_peers(self) -> bool:
+        """It dials and can be dialled."""
+        return not self._paused and not self._gone and (self._checked or self._store is None)
 
     def publish(self, event: TorrentEvent) -> None:
         """Tells the subscribers."""
-        if not self._gone:
-            self._subscribers.publish(event)
+        self._subscribers.publish(event)
 
-    def begin(self, link: Link) -> None:
-        """Uses a new connection."""
-        if isinstance(link, PeerLink):
-            if self._store is not None and link.far.knows_pieces:
-                self._picker.peer_came(link.far.have)
-            if self._store is not None:
-                link.far.learn(self.metainfo)
-        self._links[link] = asyncio.create_task(self._pull(link))
-
-    def end(self, link: Link, reason: str) -> None:
-        """Ends a connection, at both ends."""
-        task = self._links.pop(link, None)
-        if task is None:
-            return
-        link.ended.set()
-        if task is not asyncio.current_task():
-            task.cancel()
-        self.publish(PeerDisconnected(link.address, reason))
-        if isinstance(link, PeerLink):
-            if self._store is not None and link.far.knows_pieces:
-                self._picker.peer_left(link.far.have)
-            link.far.end(link.far_end, "End of file")
-
-    def serve(self, index: int) -> bytes:
-        """A piece for a peer.
-
-        Raises:
-            SourceFailedError: It is not to be had.
-        """
-        store = self._stored()
+    def keep(self, index: int, data: bytes) -> bool:
+        """Keeps a piece, unless its hash is wrong; returns whether it was right."""
+        store = self.exchange.store
+        if not store.is_right(index, data):
+            return False
         try:
-            data = store.read(index)
+            store.write(index, data)
         except OSError as error:
-            self._fail(error)
-            raise SourceFailedError(error.strerror or str(error)) from error
-        if index in self._unproven:
-            if not store.is_right(index, data):
-                self.publish(PieceFailed(index))
-                self._stop("stopping torrent")
-                self._forget_pieces(store)
-                self._go_on()
-                raise SourceFailedError("the piece is wrong")
-            self._unproven.discard(index)
-        self._up.add(len(data))
-        return bytes([data[0] ^ 0xFF]) + data[1:] if self._session.poisons else data
+            self.fail(error)
+            return True
+        self._found(index)
+        if store.complete:
+            self.publish(Finished())
+            self._contacts.announce()
+        return True
+
+    def learn(self, metainfo: Metainfo) -> None:
+        """Takes the metadata from a peer."""
+        learned = replace(metainfo, data=b"", release=None, signatures=(), trackers=(), web_seeds=())
+        self._info_hashes = learned.info_hashes
+        self._on_identity(self, learned.info_hashes)
+        self.publish(MetadataReceived(learned))
+        self._open(learned)
+
+    def fail(self, error: OSError) -> None:
+        """Stops, since the disk refuses."""
+        self._error = error.strerror or str(error)
+        self._paused = True
+        self.publish(StorageFailed(path=str(error.filename or ""), errno=error.errno or 0, reason=self._error))
+        self._stop(self._error)
+
+    def distrust(self) -> None:
+        """Checks every piece on disk again."""
+        self._stop("stopping torrent")
+        self.exchange.trust_nothing()
+        self._checked = False
+        self._go_on()
+
+    def dropped(self, link: Link) -> None:
+        """A source was banned."""
+        match link:
+            case WebSeedLink():
+                self._contacts.remove_web_seed(link.url)
+            case PeerLink():
+                self._contacts.forget(link.address)
+                if (address := link.far.host.address) is not None:
+                    self._contacts.forget(address)
+            case _:
+                pass
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _require_alive(self) -> None:
+        if self._gone:
+            raise SwarmError(f"torrent {self._info_hashes}: it was removed, or its session was closed")
+
+    async def _turn(self) -> None:
+        """Begins every call: others run first, as with a real engine."""
+        self._require_alive()
+        await asyncio.sleep(0)
+        self._require_alive()
+
+    def _state(self) -> TorrentState:
+        if self._store is None:
+            return TorrentState.METADATA
+        if not self._checked:
+            return TorrentState.CHECKING
+        return TorrentState.SEEDING if self._store.complete else TorrentState.DOWNLOADING
+
+    def _open(self, metainfo: Metainfo) -> None:
+        """Begins with what is on disk, now that there are metadata."""
+        self._store = store = PieceStore(metainfo, self._request.save_path, self._request.rename)
+        self.exchange.open(store, sequential=self._sequential, unproven=self._request.seed)
+        have = self._resume.have if self._resume is not None and self._request.resume_trusted else ()
+        if self._request.seed:
+            for index in range(len(store.have)):
+                self.exchange.note_piece(index)
+            self._end_check()
+        elif len(have) == len(store.have) and store.has_files_of(have):
+            for index in [index for index, here in enumerate(have) if here]:
+                self._found(index)
+            self._end_check()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Checks what has to be checked, then speaks to others."""
+        if self._paused:
+            return
+        if self._store is not None and not self._checked:
+            if self._checking is None:
+                self._checking = asyncio.create_task(self._check(self._store))
+            return
+        self._contacts.start()
+        self.exchange.wake()
+
+    def _stop(self, reason: str) -> list[asyncio.Task[None]]:
+        """Speaks to nobody any more; returns what is still ending."""
+        ending = [*self._contacts.stop(), *self.exchange.end_all(reason)]
+        if self._checking is not None:
+            self._checking.cancel()
+            ending.append(self._checking)
+            self._checking = None
+        return ending
+
+    async def _check(self, store: PieceStore) -> None:
+        try:
+            store.make_empty_files()
+            for index in range(len(store.have)):
+                await asyncio.sleep(0)
+                if store.check(index):
+                    self._found(index)
+        except OSError as error:
+            self._checking = None
+            self.fail(error)
+            return
+        self._checking = None
+        self._end_check()
+
+    def _found(self, index: int) -> None:
+        self.exchange.note_piece(index)
+        self.publish(PieceVerified(index))
+
+    def _end_check(self) -> None:
+        self._checked = True
+        if self.exchange.complete:
+            self.publish(Finished())
+        self.publish(CheckingDone())
+        self._go_on()

@@ -28,6 +28,7 @@ from ossdist.transfer.session import (
     EventsLost,
     MetadataReceived,
     PeerDisconnected,
+    PeerKind,
     TorrentEvent,
     TorrentState,
     WebSeedFailed,
@@ -121,6 +122,13 @@ class LibtorrentTorrent:
     async def peers(self) -> tuple[PeerStatus, ...]:
         """Connected peers and web seeds."""
         # `post_peer_info` would spare the thread, but its alert cannot be read from Python.
+        found = await self._call(lambda handle: peer_statuses(handle.get_peer_info(), self._web_seeds.at))
+        unknown = [
+            peer.address for peer in found if peer.kind is PeerKind.WEB_SEED and not self._web_seeds.at(peer.address)
+        ]
+        if not unknown:
+            return found
+        await self._web_seeds.until_known(unknown[0])
         return await self._call(lambda handle: peer_statuses(handle.get_peer_info(), self._web_seeds.at))
 
     async def pieces(self) -> tuple[bool, ...]:

@@ -16,6 +16,9 @@ from ossdist.transfer.metainfo import Address
 
 _PORTS = {"http": 80, "https": 443}
 
+_PATIENCE_S = 1.0
+"""libtorrent has just looked the same name up, so the answer is near."""
+
 
 class WebSeedAddresses:
     """The addresses of a torrent's web seeds. Used on the event loop; `at` may be called from any thread.
@@ -42,6 +45,15 @@ class WebSeedAddresses:
             self._set(url, (Address(str(ipaddress.ip_address(host)), port),))
         except ValueError:
             self._lookups[url] = asyncio.create_task(self._look_up(url, host, port))
+
+    async def until_known(self, address: Address) -> None:
+        """Waits a moment for the name of who stands there, if names are being looked up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while self.at(address) is None and (
+                    pending := [task for task in self._lookups.values() if not task.done()]
+                ):
+                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
 
     def remove(self, url: str) -> None:
         """Forgets a web seed."""

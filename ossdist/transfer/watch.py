@@ -1,7 +1,8 @@
 """When a transfer changes swarms, asks a web seed again, asks in order, or gives up. Pure.
 
 `step` takes what was seen so far and what is seen now, and says what to do. Only bytes that are here and verified (or
-in a piece under way) count as news: a swarm that sends nothing but wrong data brings none, however fast it is.
+in a piece under way) count as news: a swarm that sends nothing but wrong data brings none, however fast it is. What a
+check finds on disk is no news either: it was here before, and may be less than it was, without its unfinished pieces.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ class WatchState:
 
     Attributes:
         swarm: The swarm that it is in.
-        best_bytes: The most that was here at any time.
+        best_bytes: The most that was here at any time since the last check; None until that is over.
         news_at_s: When that was reached.
         joined_at_s: When the present swarm was joined.
     """
 
     swarm: Swarm
-    best_bytes: int
+    best_bytes: int | None
     news_at_s: float
     joined_at_s: float
 
@@ -102,8 +103,11 @@ def step(
     """
     if seen.checking:
         pause_s = max(0.0, seen.now_s - max(state.news_at_s, state.joined_at_s))
-        return replace(state, news_at_s=state.news_at_s + pause_s, joined_at_s=seen.now_s), Stay()
-    if seen.bytes_done > state.best_bytes:
+        news_at_s = state.news_at_s + pause_s
+        return replace(state, best_bytes=None, news_at_s=news_at_s, joined_at_s=seen.now_s), Stay()
+    if state.best_bytes is None:
+        state = replace(state, best_bytes=seen.bytes_done)
+    elif seen.bytes_done > state.best_bytes:
         return replace(state, best_bytes=seen.bytes_done, news_at_s=seen.now_s), Stay()
     waited_s = seen.now_s - state.news_at_s
     if waited_s >= config.exhausted_after_s:

@@ -14,7 +14,7 @@ from tests.programs.mktorrent import mktorrent
 from tests.programs.nginx import Nginx, Request
 from tests.programs.opentracker import Opentracker
 from tests.programs.payload import make_file, make_tree, tree_digests
-from tests.programs.ports import free_port, free_ports, listens
+from tests.programs.ports import free_port, free_ports, listens, own_host
 from tests.programs.process import Program, ProgramError, run
 from tests.programs.qbittorrent import QBittorrent
 from tests.programs.spawn import installed
@@ -38,6 +38,7 @@ __all__ = [
     "make_file",
     "make_tree",
     "mktorrent",
+    "own_host",
     "run",
     "transmission_create",
     "tree_digests",

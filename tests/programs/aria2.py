@@ -45,7 +45,8 @@ class _Answer(msgspec.Struct):
 class Aria2(Client):
     """aria2, which can download from a torrent, a magnet link, a metalink and plain addresses.
 
-    It cannot be told of a peer: it takes connections at ``peer``, or learns of peers from a tracker.
+    It cannot be told of a peer: it takes connections at ``peer``, which is open while it has a torrent, or learns
+    of peers from a tracker. It asks UDP trackers only with ``"enable-dht": "true"``.
 
     Args:
         folder: Its home.
@@ -83,10 +84,15 @@ class Aria2(Client):
 
     async def add_torrent(self, torrent: bytes, *, save_path: Path, seed: bool = False) -> str:
         content = base64.b64encode(torrent).decode()
-        return await self._add("aria2.addTorrent", content, [], self._for(save_path, seed=seed))
+        key = await self._add("aria2.addTorrent", content, [], self._for(save_path, seed=seed))
+        if not seed:  # it checks what it seeds before it listens
+            await self._listening(key)
+        return key
 
     async def add_magnet(self, magnet: str, *, save_path: Path) -> str:
-        return await self._add("aria2.addUri", [magnet], self._for(save_path, seed=False))
+        key = await self._add("aria2.addUri", [magnet], self._for(save_path, seed=False))
+        await self._listening(key)
+        return key
 
     async def add_urls(self, urls: Sequence[str], *, save_path: Path) -> str:
         """Starts to download one file from several addresses that all have it."""
@@ -118,6 +124,12 @@ class Aria2(Client):
 
     async def _ready(self) -> bool:
         return bool(await self._call("aria2.getVersion"))
+
+    async def _listening(self, key: str) -> None:
+        async def probe() -> bool:
+            return await self._takes_peers() or (await self.status(key)).state != "active"
+
+        await self.until(probe, "to listen for peers", timeout_s=10)
 
     def _for(self, save_path: Path, *, seed: bool) -> dict[str, str]:
         return {"dir": str(save_path), **(_SEED if seed else _LEECH)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ossdist.transfer.metainfo import Address
 from tests.programs.ports import free_port, listens
-from tests.programs.process import Program
+from tests.programs.process import Program, ProgramError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,21 +83,19 @@ class Client(Program):
         Raises:
             ProgramError: It reports an error, or is not complete in time.
         """
-        last: ClientStatus | None = None
+        seen: list[ClientStatus] = []
 
         async def probe() -> ClientStatus | None:
-            nonlocal last
-            last = await self.status(key)
-            if last.error:
-                raise self.failure(f"says of {key}: {last.error}")
-            return last if last.complete else None
+            seen[:] = [status := await self.status(key)]
+            if status.error:
+                raise self.failure(f"says of {key}: {status.error}")
+            return status if status.complete else None
 
         try:
-            status = await self.until(probe, f"to complete {key}", timeout_s=timeout_s)
-        finally:
-            self.last_status = last
-        assert status is not None
-        return status
+            return await self.until(probe, f"to complete {key}", timeout_s=timeout_s)
+        except ProgramError as error:
+            error.add_note(f"its last answer: {seen}")
+            raise
 
     async def _takes_peers(self) -> bool:
         return await listens(*self.peer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 from tests.programs.http import fetch
-from tests.programs.ports import free_port
+from tests.programs.ports import free_port, own_host
 from tests.programs.process import Program
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ class Opentracker(Program):
     Args:
         folder: Holds its list of torrents. It must be readable for others: the tracker drops root's rights.
         allow: SHA-1 info-hashes in hexadecimal that it serves from the start; see `allow`.
-        host: An IPv4 address of the loopback interface.
+        host: An IPv4 address of the loopback interface; by default one of its own, see `own_host`.
         port: For HTTP and UDP; 0 for a free one.
     """
 
     name: ClassVar[str] = "opentracker"
 
-    def __init__(self, folder: Path, *, allow: Iterable[str] = (), host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, folder: Path, *, allow: Iterable[str] = (), host: str = "", port: int = 0) -> None:
         super().__init__(folder)
-        self.host = host
+        self.host = host or own_host()
         self.port = port or free_port()
-        self.http_url = f"http://{host}:{self.port}/announce"
-        self.udp_url = f"udp://{host}:{self.port}/announce"
+        self.http_url = f"http://{self.host}:{self.port}/announce"
+        self.udp_url = f"udp://{self.host}:{self.port}/announce"
         self._hashes = [text.lower() for text in allow]
 
     async def allow(self, info_hash: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 
 # Ports that a program uses when nobody tells it otherwise, as far as the kernel could hand them out.
 _WELL_KNOWN = frozenset({6771, 6881, 6800, 6969, 8000, 8080, 8443, 9091, 51413})
 _ATTEMPTS = 200
 _given: set[int] = set()
+_hosts = itertools.count()
 
 
 def free_port() -> int:
@@ -38,6 +40,16 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """As many different free ports."""
     return [free_port() for _ in range(count)]
+
+
+def own_host() -> str:
+    """An IPv4 loopback address that this process has given to nobody else.
+
+    For programs that others remember by their address alone: libtorrent keeps the connection id of a UDP tracker
+    (BEP 15) for a minute, by address, for all its sessions, so that a new tracker at an old address refuses it.
+    """
+    number = next(_hosts)
+    return f"127.0.{number // 250 + 1}.{number % 250 + 1}"
 
 
 async def listens(host: str, port: int) -> bool:

@@ -108,7 +108,7 @@ class Program(ABC):
         """An error about this program, with its log."""
         return ProgramError(self.name, what, self.log())
 
-    async def until(self, probe: Callable[[], Awaitable[_T]], what: str, *, timeout_s: float) -> _T:
+    async def until(self, probe: Callable[[], Awaitable[_T | None]], what: str, *, timeout_s: float) -> _T:
         """Asks again and again until the answer is true; returns it.
 
         Args:

@@ -84,17 +84,14 @@ class QBittorrent(Client):
 
     async def add_peers(self, key: str, peers: Iterable[Address]) -> None:
         """Tells it of peers, which it dials."""
-        await self._post("torrents/addPeers", hashes=key, peers="|".join(str(peer) for peer in peers))
+        await self._post("torrents/addPeers", hashes=await self._hash(key), peers="|".join(str(peer) for peer in peers))
 
     async def recheck(self, key: str) -> None:
         """Checks the files of a torrent again."""
-        await self._post("torrents/recheck", hashes=key)
+        await self._post("torrents/recheck", hashes=await self._hash(key))
 
     async def status(self, key: str) -> ClientStatus:
-        found = await self._list(hashes=key)
-        if not found:
-            raise self.failure(f"does not know the torrent {key}")
-        torrent = found[0]
+        torrent = await self._torrent(key)
         return ClientStatus(
             complete=torrent.progress == 1 and torrent.state in _AT_REST,
             fraction=torrent.progress,
@@ -132,7 +129,7 @@ class QBittorrent(Client):
         await self._post("app/shutdown")
 
     async def _add(self, save_path: Path, source: Mapping[str, bytes]) -> str:
-        # Which hash it will use as the key is its own affair: the torrent is found by a tag.
+        # The key is a tag: which hash it goes by is its own affair, and changes when a magnet link's metadata comes.
         tag = uuid.uuid4().hex
         options = {"savepath": save_path, "tags": tag, "autoTMM": "false", "contentLayout": "Original"}
         fields = {**source, **{name: str(value).encode() for name, value in options.items()}}
@@ -142,11 +139,20 @@ class QBittorrent(Client):
         ]
         body = b"".join([*parts, b"--%s--\r\n" % tag.encode()])
         await self._send("torrents/add", f"multipart/form-data; boundary={tag}", body)
-        found = await self.until(lambda: self._list(tag=tag), "to list a torrent that it took", timeout_s=10)
-        return found[0].hash
+        await self.until(lambda: self._tagged(tag), "to list a torrent that it took", timeout_s=10)
+        return tag
 
-    async def _list(self, **query: str) -> list[_Torrent]:
-        answer = await fetch(f"{self._url}torrents/info?{urlencode(query)}")
+    async def _hash(self, key: str) -> str:
+        return (await self._torrent(key)).hash
+
+    async def _torrent(self, key: str) -> _Torrent:
+        found = await self._tagged(key)
+        if not found:
+            raise self.failure(f"does not know the torrent {key}")
+        return found[0]
+
+    async def _tagged(self, tag: str) -> list[_Torrent]:
+        answer = await fetch(f"{self._url}torrents/info?{urlencode({'tag': tag})}")
         return msgspec.json.decode(answer.body, type=list[_Torrent])
 
     async def _post(self, method: str, **fields: str) -> None:

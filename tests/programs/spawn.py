@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.02
 _DEATH_S = 5.0
-# The program dies with the thread that started it, even if that one is killed and runs no `finally`.
+# The program dies with the thread that started it, even if that one is killed and runs no `finally`; only one that
+# changes its user, as opentracker does, loses this.
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 

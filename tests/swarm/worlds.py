@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self
 
 import pytest
 
-from ossdist.clock import SystemClock
 from ossdist.config import SwarmConfig
-from ossdist.sim import MemoryNetwork, MemorySession
+from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
 from ossdist.swarm import LibtorrentSession
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import CheckingDone, Finished, TorrentState
@@ -24,7 +23,6 @@ from tests.programs.nginx import Nginx
 from tests.programs.opentracker import Opentracker
 from tests.programs.ports import free_port
 from tests.programs.spawn import installed
-from tests.torrents import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,7 +30,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ossdist.transfer.metainfo import Metainfo
-    from ossdist.transfer.session import Session, Torrent
+    from ossdist.transfer.session import Session, Torrent, TorrentEvent
+    from ossdist.transfer.subscription import Subscription
 
 _P = ParamSpec("_P")
 
@@ -76,6 +75,10 @@ class World(ABC):
         return self.folder / f"folder-{self._made}"
 
     @abstractmethod
+    def run(self, test: Coroutine[None, None, None]) -> None:
+        """Runs a test in this world."""
+
+    @abstractmethod
     async def _open(self, upload_bytes_per_s: int, *, trackers: bool) -> Session: ...
 
     @abstractmethod
@@ -97,6 +100,10 @@ class World(ABC):
 
 class RealWorld(World):
     """libtorrent, nginx and opentracker over loopback."""
+
+    def run(self, test: Coroutine[None, None, None]) -> None:
+        """Runs a test in real time."""
+        asyncio.run(test)
 
     async def _open(self, upload_bytes_per_s: int, *, trackers: bool) -> Session:
         config = SwarmConfig(
@@ -137,11 +144,15 @@ class RealWorld(World):
 
 
 class MemoryWorld(World):
-    """A network in memory."""
+    """A network in memory, in virtual time."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.network = MemoryNetwork(clock=SystemClock(), rng=random.Random(1))
+        self.network = MemoryNetwork(clock=LoopClock(), rng=random.Random(1))
+
+    def run(self, test: Coroutine[None, None, None]) -> None:
+        """Runs a test in virtual time."""
+        run_virtual(test)
 
     async def _open(self, upload_bytes_per_s: int, *, trackers: bool) -> Session:
         config = SwarmConfig(upload_bytes_per_s=upload_bytes_per_s, trackers=trackers)
@@ -150,7 +161,7 @@ class MemoryWorld(World):
     def address(self, session: Session) -> Address:
         """Where peers reach it."""
         assert isinstance(session, MemorySession)
-        return session.address
+        return Address(session.host.name, session.listen_port)
 
     def nowhere(self) -> Address:
         """Where nobody listens."""
@@ -185,7 +196,7 @@ def contract(
 
     @functools.wraps(test)
     def run(world: World, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        asyncio.run(within(world, *args, **kwargs))
+        world.run(within(world, *args, **kwargs))
 
     return run
 
@@ -202,3 +213,14 @@ async def until_finished(torrent: Torrent) -> None:
     with torrent.subscribe() as subscription:
         if (await torrent.status()).state is not TorrentState.SEEDING:
             await subscription.until(Finished, timeout_s=DEADLINE_S)
+
+
+async def events_until(subscription: Subscription, *kinds: type[TorrentEvent]) -> list[TorrentEvent]:
+    """Waits until an event of each kind has come; everything that came, in order."""
+    missing = set(kinds)
+    seen: list[TorrentEvent] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while missing:
+            seen.append(await subscription.next())
+            missing.discard(type(seen[-1]))
+    return seen

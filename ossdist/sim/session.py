@@ -1,0 +1,159 @@
+"""A BitTorrent session whose network is in memory, and whose files are real."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from ossdist.errors import SwarmError
+from ossdist.sim import resume
+from ossdist.sim.magnet import info_hashes_in
+from ossdist.sim.network import Host, Pipe
+from ossdist.sim.torrent import MemoryTorrent
+from ossdist.transfer.metainfo import Address, Metainfo
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ossdist.config import SwarmConfig
+    from ossdist.sim.network import MemoryNetwork
+    from ossdist.transfer.metainfo import InfoHashes
+    from ossdist.transfer.session import AddTorrent
+
+_ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
+
+
+class MemorySession:
+    """See `ossdist.transfer.session.Session`. Made by `open`; an asynchronous context manager.
+
+    It passes the contract tests of the real one. Pieces move whole, over one connection each, as fast as both ends'
+    limits allow (at once without limits, letting others run in between). Of the configuration it heeds ``listen``,
+    ``trackers``, ``user_agent`` and both rate limits; it has no DHT, LSD or PEX, and chokes nobody.
+
+    Attributes:
+        host: Its place in the network, with a switch that makes it send wrong bytes.
+    """
+
+    def __init__(self, config: SwarmConfig, host: Host, network: MemoryNetwork) -> None:
+        self.host = host
+        self._config = config
+        self._network = network
+        self._torrents: dict[str, MemoryTorrent] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(cls, config: SwarmConfig, *, network: MemoryNetwork, host: str = "") -> Self:
+        """Starts a session.
+
+        Args:
+            config: Its settings.
+            network: Where it takes part.
+            host: Its address; one that nobody has if empty.
+
+        Raises:
+            SwarmError: It can listen on none of the interfaces.
+        """
+        await asyncio.sleep(0)
+        interfaces = [_interface(text) for text in config.listen]
+        name = host or next((each.host for each in interfaces if each.host not in _ANYWHERE), "") or network.new_host()
+        place = Host(
+            name=name,
+            port=0,
+            user_agent=config.user_agent,
+            uplink=Pipe(network.clock, config.upload_bytes_per_s),
+            downlink=Pipe(network.clock, config.download_bytes_per_s),
+        )
+        session = cls(config, place, network)
+        session._listen(interfaces)
+        return session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def listen_port(self) -> int:
+        """The port on which peers may connect; 0 if it listens nowhere."""
+        return self.host.port
+
+    async def add(self, request: AddTorrent) -> MemoryTorrent:
+        """Starts on a torrent.
+
+        Raises:
+            SwarmError: It is there already, or it cannot be used.
+        """
+        await asyncio.sleep(0)
+        if self._closed:
+            raise SwarmError("the session is closed")
+        source, state = request.source, None
+        if isinstance(source, Metainfo):
+            hashes = source.info_hashes
+            if len(source.piece_hashes) != source.num_pieces:
+                raise SwarmError(f"torrent {hashes} has no v1 piece hashes")
+            if request.resume_data is not None:
+                state = resume.decode(request.resume_data, hashes)
+        else:
+            hashes = info_hashes_in(source)
+        if self.torrent_of(hashes) is not None:
+            raise SwarmError(f"torrent {hashes} is in the session already")
+        torrent = MemoryTorrent(
+            request,
+            hashes,
+            state,
+            host=self.host,
+            network=self._network,
+            trackers=request.trackers if self._config.trackers else (),
+            on_identity=self._identify,
+        )
+        self._identify(torrent, hashes)
+        torrent.start()
+        return torrent
+
+    async def close(self) -> None:
+        """Leaves all swarms. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        if (address := self.host.address) is not None:
+            self._network.leave(address)
+        torrents, self._torrents = dict.fromkeys(self._torrents.values()), {}
+        for torrent in torrents:
+            await torrent.detach("the session was closed")
+
+    # --- for the network -------------------------------------------------------------------------------
+
+    def torrent_of(self, hashes: InfoHashes) -> MemoryTorrent | None:
+        """Its torrent with one of these info-hashes."""
+        known = (self._torrents.get(info_hash) for info_hash in (hashes.v1, hashes.v2) if info_hash is not None)
+        return next((torrent for torrent in known if torrent is not None), None)
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _identify(self, torrent: MemoryTorrent, hashes: InfoHashes | None) -> None:
+        self._torrents = {key: other for key, other in self._torrents.items() if other is not torrent}
+        if hashes is not None:
+            self._torrents |= {key: torrent for key in (hashes.v1, hashes.v2) if key is not None}
+
+    def _listen(self, interfaces: list[Address]) -> None:
+        failures: list[str] = []
+        for interface in interfaces:
+            port = interface.port or self._network.free_port(self.host.name)
+            try:
+                self._network.listen(self, Address(self.host.name, port))
+            except SwarmError as error:
+                failures.append(str(error))
+            else:
+                self.host.port = port
+                return
+        if failures:
+            raise SwarmError(f"{'; '.join(failures)}. Choose other ports or interfaces.")
+
+
+def _interface(text: str) -> Address:
+    """``ADDRESS:PORT`` or ``[ADDRESS]:PORT``."""
+    host, _, port = text.rpartition(":")
+    return Address(host.strip("[]"), int(port))

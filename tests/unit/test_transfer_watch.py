@@ -1,0 +1,125 @@
+"""When a transfer changes swarms or gives up, by example."""
+
+from __future__ import annotations
+
+import pytest
+
+from ossdist.config import TransferConfig
+from ossdist.transfer.metainfo import Address
+from ossdist.transfer.session import PeerKind, PeerStatus
+from ossdist.transfer.watch import (
+    GiveUp,
+    Observation,
+    Stay,
+    Swarm,
+    Switch,
+    WatchState,
+    prefer_sequential,
+    retry_pause_s,
+    step,
+)
+
+CONFIG = TransferConfig(swarm_patience_s=10, exhausted_after_s=60, web_seed_retry_s=2, web_seed_retry_max_s=60)
+BEGIN = WatchState(Swarm.HYBRID, best_bytes=0, news_at_s=100, joined_at_s=100)
+
+
+def seen(now_s: float, bytes_done: int = 0, *, checking: bool = False) -> Observation:
+    return Observation(now_s, bytes_done, checking=checking)
+
+
+def peer(*, seed: bool = True, kind: PeerKind = PeerKind.PEER) -> PeerStatus:
+    return PeerStatus(
+        address=Address("192.0.2.1", 1),
+        kind=kind,
+        key="key",
+        client="client",
+        seed=seed,
+        choking=False,
+        snubbed=False,
+        payload_download=0,
+        payload_upload=0,
+        download_bytes_per_s=0,
+        upload_bytes_per_s=0,
+    )
+
+
+def test_it_stays_as_long_as_it_has_patience() -> None:
+    assert step(BEGIN, seen(109.9), CONFIG, can_switch=True) == (BEGIN, Stay())
+
+
+def test_without_news_it_tries_the_other_swarm() -> None:
+    state, decision = step(BEGIN, seen(110), CONFIG, can_switch=True)
+    assert decision == Switch(Swarm.V1, "the hybrid swarm gave nothing for 10.0 s")
+    assert state == WatchState(Swarm.V1, best_bytes=0, news_at_s=100, joined_at_s=110)
+    state, decision = step(state, seen(119.9), CONFIG, can_switch=True)
+    assert decision == Stay()
+    state, decision = step(state, seen(120), CONFIG, can_switch=True)
+    assert isinstance(decision, Switch)
+    assert decision.swarm is state.swarm is Swarm.HYBRID
+
+
+def test_without_another_swarm_it_waits_to_the_end() -> None:
+    state, decision = step(BEGIN, seen(159.9), CONFIG, can_switch=False)
+    assert decision == Stay()
+    assert step(state, seen(160), CONFIG, can_switch=False)[1] == GiveUp(60)
+
+
+def test_switching_does_not_stop_the_clock() -> None:
+    state, now_s = BEGIN, 100.0
+    while True:
+        now_s += 0.5
+        state, decision = step(state, seen(now_s), CONFIG, can_switch=True)
+        if isinstance(decision, GiveUp):
+            break
+    assert now_s == 160
+
+
+def test_new_bytes_are_news() -> None:
+    state, decision = step(BEGIN, seen(159, 1), CONFIG, can_switch=True)
+    assert decision == Stay()
+    assert state == WatchState(Swarm.HYBRID, best_bytes=1, news_at_s=159, joined_at_s=100)
+
+
+def test_bytes_that_come_and_go_are_no_news() -> None:
+    state, _ = step(BEGIN, seen(101, 1000), CONFIG, can_switch=False)
+    for now_s in range(102, 161):  # a piece that is always wrong
+        state, decision = step(state, seen(now_s, 1000 if now_s % 2 else 0), CONFIG, can_switch=False)
+        assert decision == Stay()
+    assert isinstance(step(state, seen(161, 1000), CONFIG, can_switch=False)[1], GiveUp)
+
+
+def test_time_spent_checking_does_not_count() -> None:
+    state, decision = step(BEGIN, seen(1000, checking=True), CONFIG, can_switch=True)
+    assert decision == Stay()
+    assert step(state, seen(1009.9), CONFIG, can_switch=True)[1] == Stay()
+    assert isinstance(step(state, seen(1010), CONFIG, can_switch=True)[1], Switch)
+    assert isinstance(step(state, seen(1060), CONFIG, can_switch=True)[1], GiveUp)
+
+
+def test_what_a_check_finds_is_no_news_but_all_beyond_it_is() -> None:
+    state, _ = step(BEGIN, seen(101, 5000), CONFIG, can_switch=True)
+    state, decision = step(state, seen(111, 5000), CONFIG, can_switch=True)
+    assert isinstance(decision, Switch)
+    state, _ = step(state, seen(112, checking=True), CONFIG, can_switch=True)
+    # The unfinished pieces of the other swarm are lost.
+    state, decision = step(state, seen(113, 4000), CONFIG, can_switch=True)
+    assert decision == Stay()
+    assert state.best_bytes == 4000
+    assert state.news_at_s == pytest.approx(102)
+    state, _ = step(state, seen(114, 4001), CONFIG, can_switch=True)
+    assert state.news_at_s == 114
+
+
+def test_pieces_come_in_order_only_when_nobody_trades() -> None:
+    assert prefer_sequential([])
+    assert prefer_sequential([peer(), peer(seed=False, kind=PeerKind.WEB_SEED)])
+    assert not prefer_sequential([peer(), peer(seed=False)])
+
+
+def test_a_web_seed_is_asked_again_after_doubling_pauses() -> None:
+    assert [retry_pause_s(failures, CONFIG) for failures in (1, 2, 3, 4, 5, 6, 100_000)] == [2, 4, 8, 16, 32, 60, 60]
+
+
+def test_each_swarm_has_another() -> None:
+    assert {swarm.other for swarm in Swarm} == set(Swarm)
+    assert all(swarm.other.other is swarm for swarm in Swarm)
