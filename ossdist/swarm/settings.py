@@ -69,6 +69,12 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "optimistic_unchoke_interval": 6,
         "request_queue_time": 1,
         "max_out_request_queue": 200,
+        # How many requests we let a peer have open. Transmission asks for no more than we announce here, and sends its
+        # requests once a second: 2000 (the default) let it have 50 MB in 5.0 s, 8000 in 4.2 s, 250 in 14.
+        "max_allowed_in_request_queue": 8000,
+        # Transmission drops its connections while it checks a new torrent or has just learned a magnet link's metadata;
+        # by default it would be dialled again after a minute.
+        "min_reconnect_time": 1,
         "max_web_seed_connections": 16,
         # The last count of a source must still be readable when the torrent is complete.
         "close_redundant_connections": False,
@@ -101,6 +107,8 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
             "dht_ignore_dark_internet": False,
             "dht_enforce_node_id": False,
             "dht_prefer_verified_node_ids": False,
+            # All nodes of one machine share an address, and five packets a second would block it for minutes.
+            "dht_block_ratelimit": 1000,
         }
     return pack
 

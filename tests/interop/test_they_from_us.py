@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,5 +113,25 @@ async def test_magnet_link(tmp_path: Path, keys: Keys, program: str) -> None:
         magnet = f"magnet:?xt=urn:btih:{ours.release.v1.info_hash_v1}&tr={ours.release.trackers[0]}"
         key = await other.add_magnet(magnet, save_path=out)
         await ours.meet(program, other)
+        await other.complete(key, timeout_s=60)
+    require_identical(ONE, out)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@asynchronous
+async def test_over_ipv6(tmp_path: Path, keys: Keys, program: str) -> None:
+    out = tmp_path / "out"
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, ONE)
+    config = replace(CONFIG, swarm=replace(CONFIG.swarm, listen=("[::1]:0",)))
+    start: dict[str, type[Program]] = {"aria2": Aria2, "transmission": Transmission, "qbittorrent": QBittorrent}
+    async with (
+        Client(channel.folder, root=channel.root, config=config) as seed,
+        start[program](tmp_path / program, host="::1") as other,
+    ):
+        seeding = await seed.seed("tool", folder=channel.payload("tool", "1.0"))
+        path = layout.torrent_path("tool", "1.0", v1=program in NEEDS_V1)
+        key = await other.add_torrent((channel.folder / path).read_bytes(), save_path=out)
+        await seeding.torrents[Swarm.V1 if program in NEEDS_V1 else Swarm.HYBRID].connect(other.peer)
         await other.complete(key, timeout_s=60)
     require_identical(ONE, out)

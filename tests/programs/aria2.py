@@ -70,6 +70,7 @@ class Aria2(Client):
             "dir": str(self.folder),
             "listen-port": str(self.peer.port),
             "enable-dht": "false",
+            "dht-listen-port": str(self.peer.port),
             "enable-dht6": "false",
             "bt-enable-lpd": "false",
             "enable-peer-exchange": "false",

@@ -8,21 +8,19 @@ import signal
 import socket
 import ssl
 import struct
-import sys
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import libtorrent as lt
-import psutil
 import pytest
 import trustme
 
+from tests.asynchronous import asynchronous
 from tests.programs import (
     Aria2,
     Nginx,
     Opentracker,
-    Program,
     ProgramError,
     QBittorrent,
     Request,
@@ -33,30 +31,18 @@ from tests.programs import (
     make_file,
     make_tree,
     mktorrent,
-    run,
     transmission_create,
     tree_digests,
 )
 from tests.programs.http import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
     missing = [program for program in programs if not installed(program)]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-def in_time(scenario: Coroutine[object, object, None], timeout_s: float = 60) -> None:
-    asyncio.run(asyncio.wait_for(scenario, timeout_s))
-
-
-def is_gone(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
 
 
 # --- ports and payload -----------------------------------------------------------------------------------
@@ -85,146 +71,24 @@ def test_file_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
         assert make_file(tmp_path / "f", size).stat().st_size == size
 
 
-# --- starting and stopping -------------------------------------------------------------------------------
-
-
-class Stubborn(Program):
-    """Starts a child, ignores requests to end, and says so when it is up."""
-
-    name: ClassVar[str] = "stubborn"
-    start_timeout_s: ClassVar[float] = 10
-    stop_timeout_s: ClassVar[float] = 0.3
-    code: ClassVar[str] = (
-        "import signal, subprocess, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
-        "time.sleep(600)\n"
-    )
-
-    def _command(self) -> Sequence[str | Path]:
-        return sys.executable, "-c", self.code
-
-    async def _ready(self) -> bool:
-        return self.log().endswith("\n")
-
-    def family(self) -> list[int]:
-        return [self.pid, int(self.log().split()[-1])]
-
-
-class NeverReady(Stubborn):
-    start_timeout_s: ClassVar[float] = 0.5
-
-    async def _ready(self) -> bool:
-        return False
-
-
-class Stillborn(Stubborn):
-    code: ClassVar[str] = "raise SystemExit('no such luck')"
-
-    async def _ready(self) -> bool:
-        raise ConnectionRefusedError
-
-
-def test_program_and_its_children_are_gone_after_the_block(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Stubborn(tmp_path) as program:
-            family = program.family()
-            assert not any(is_gone(pid) for pid in family)
-        assert all(is_gone(pid) for pid in family)
-
-    in_time(scenario())
-
-
-def test_program_is_gone_after_a_failure_in_the_block(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        program = Stubborn(tmp_path)
-        with pytest.raises(ZeroDivisionError):
-            async with program:
-                raise ZeroDivisionError
-        assert all(is_gone(pid) for pid in program.family())
-
-    in_time(scenario())
-
-
-def test_program_is_gone_after_cancellation(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        program, up = Stubborn(tmp_path), asyncio.Event()
-
-        async def use() -> None:
-            async with program:
-                up.set()
-                await asyncio.Event().wait()
-
-        task = asyncio.create_task(use())
-        await up.wait()
-        task.cancel()
-        await asyncio.sleep(0)
-        task.cancel()  # and a second time, while it is being stopped
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.to_thread(_wait_for_the_end, program.family())
-
-    in_time(scenario())
-
-
-def _wait_for_the_end(pids: list[int]) -> None:
-    """Both were killed, but nobody may have waited for them."""
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(pid).wait(5)
-
-
-def test_program_that_is_never_ready_is_stopped_and_its_log_shown(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        program = NeverReady(tmp_path)
-        with pytest.raises(ProgramError, match="in vain") as caught:
-            await program.__aenter__()
-        assert str(program.family()[1]) in str(caught.value)
-        assert all(is_gone(pid) for pid in program.family())
-
-    in_time(scenario())
-
-
-def test_program_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        with pytest.raises(ProgramError, match=r"ended with 1 .*\n.*\nno such luck"):
-            await Stillborn(tmp_path).__aenter__()
-
-    in_time(scenario())
-
-
-def test_run_reports_a_failure_and_kills_what_is_too_slow(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        assert await run(["echo", "hello"], folder=tmp_path) == "hello\n"
-        with pytest.raises(ProgramError, match="ended with 3"):
-            await run([sys.executable, "-c", "raise SystemExit(3)"], folder=tmp_path)
-        with pytest.raises(ProgramError, match="still ran"):
-            await run(["sleep", "600"], folder=tmp_path, timeout_s=0.2)
-
-    in_time(scenario())
-
-
 # --- nginx -----------------------------------------------------------------------------------------------
 
 
 @needs("nginx")
-def test_nginx_serves_ranges_unless_told_otherwise(tmp_path: Path) -> None:
+@asynchronous
+async def test_nginx_serves_ranges_unless_told_otherwise(tmp_path: Path) -> None:
     data = make_file(tmp_path / "root/a.bin", 10_000).read_bytes()
     part = {"Range": "bytes=100-199"}
-
-    async def scenario() -> None:
-        async with Nginx(tmp_path / "on", tmp_path / "root") as mirror:
-            answer = await fetch(f"{mirror.url}a.bin", headers=part)
-            assert (answer.status, answer.body) == (206, data[100:200])
-            assert (await fetch(f"{mirror.url}missing")).status == 404
-            asked = await mirror.until(lambda: _asked(mirror, 2), "to log", timeout_s=5)
-            assert asked[0] == Request("GET", "/a.bin", 206, 100, "bytes=100-199")
-            assert asked[1].status == 404
-        async with Nginx(tmp_path / "off", tmp_path / "root", ranges=False, host="::1") as mirror:
-            answer = await fetch(f"{mirror.url}a.bin", headers=part)
-            assert (answer.status, answer.body) == (200, data)
-
-    in_time(scenario())
+    async with Nginx(tmp_path / "on", tmp_path / "root") as mirror:
+        answer = await fetch(f"{mirror.url}a.bin", headers=part)
+        assert (answer.status, answer.body) == (206, data[100:200])
+        assert (await fetch(f"{mirror.url}missing")).status == 404
+        asked = await mirror.until(lambda: _asked(mirror, 2), "to log", timeout_s=5)
+        assert asked[0] == Request("GET", "/a.bin", 206, 100, "bytes=100-199")
+        assert asked[1].status == 404
+    async with Nginx(tmp_path / "off", tmp_path / "root", ranges=False, host="::1") as mirror:
+        answer = await fetch(f"{mirror.url}a.bin", headers=part)
+        assert (answer.status, answer.body) == (200, data)
 
 
 async def _asked(mirror: Nginx, count: int) -> list[Request]:
@@ -233,66 +97,60 @@ async def _asked(mirror: Nginx, count: int) -> list[Request]:
 
 
 @needs("nginx")
-def test_nginx_speaks_tls_limits_its_rate_and_takes_directives(tmp_path: Path) -> None:
+@asynchronous
+async def test_nginx_speaks_tls_limits_its_rate_and_takes_directives(tmp_path: Path) -> None:
     make_file(tmp_path / "root/a.bin", 60_000)
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "tls.pem"))
     context = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     pem = tmp_path / "tls.pem"
 
-    async def scenario() -> None:
-        async with Nginx(
-            tmp_path / "nginx",
-            tmp_path / "root",
-            rate_bytes_per_s=100_000,
-            certificate=pem,
-            key=pem,
-            location="add_header X-Test yes;",
-            server="location /busy { return 503; }",
-        ) as mirror:
-            started = time.monotonic()
-            answer = await fetch(f"{mirror.url}a.bin", context=context)
-            assert (len(answer.body), answer.headers["x-test"]) == (60_000, "yes")
-            assert time.monotonic() - started > 0.3
-            assert (await fetch(f"{mirror.url}busy", context=context)).status == 503
-            with pytest.raises(ssl.SSLCertVerificationError):
-                await fetch(f"{mirror.url}a.bin", context=ssl.create_default_context())
-
-    in_time(scenario())
+    async with Nginx(
+        tmp_path / "nginx",
+        tmp_path / "root",
+        rate_bytes_per_s=100_000,
+        certificate=pem,
+        key=pem,
+        location="add_header X-Test yes;",
+        server="location /busy { return 503; }",
+    ) as mirror:
+        started = time.monotonic()
+        answer = await fetch(f"{mirror.url}a.bin", context=context)
+        assert (len(answer.body), answer.headers["x-test"]) == (60_000, "yes")
+        assert time.monotonic() - started > 0.3
+        assert (await fetch(f"{mirror.url}busy", context=context)).status == 503
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await fetch(f"{mirror.url}a.bin", context=ssl.create_default_context())
 
 
 @needs("nginx")
-def test_nginx_can_be_killed_and_started_again_at_the_same_address(tmp_path: Path) -> None:
+@asynchronous
+async def test_nginx_can_be_killed_and_started_again_at_the_same_address(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
 
-    async def scenario() -> None:
-        async with Nginx(tmp_path / "nginx", tmp_path / "root") as mirror:
-            mirror.signal(signal.SIGKILL)
-            assert await mirror.ended(timeout_s=5) == -signal.SIGKILL
-            assert not await listens(mirror.host, mirror.port)
-        async with Nginx(tmp_path / "nginx", tmp_path / "root", port=mirror.port) as again:
-            assert again.url == mirror.url
-
-    in_time(scenario())
+    async with Nginx(tmp_path / "nginx", tmp_path / "root") as mirror:
+        mirror.signal(signal.SIGKILL)
+        assert await mirror.ended(timeout_s=5) == -signal.SIGKILL
+        assert not await listens(mirror.host, mirror.port)
+    async with Nginx(tmp_path / "nginx", tmp_path / "root", port=mirror.port) as again:
+        assert again.url == mirror.url
 
 
 # --- trackers --------------------------------------------------------------------------------------------
 
 
 @needs("opentracker")
-def test_opentracker_serves_what_is_allowed_over_http_and_udp(tmp_path: Path) -> None:
+@asynchronous
+async def test_opentracker_serves_what_is_allowed_over_http_and_udp(tmp_path: Path) -> None:
     first, second = "ab" * 20, "cd" * 20
 
-    async def scenario() -> None:
-        async with Opentracker(tmp_path / "tracker", allow=[first]) as tracker:
-            assert b"5:peers" in await _announce(tracker, first)
-            assert b"failure reason" in await _announce(tracker, second)
-            await tracker.allow(second)
-            assert b"5:peers" in await _announce(tracker, second)
-            assert await tracker.counts(first) == (1, 0)
-            assert await asyncio.to_thread(_udp_connects, tracker)
-
-    in_time(scenario())
+    async with Opentracker(tmp_path / "tracker", allow=[first]) as tracker:
+        assert b"5:peers" in await _announce(tracker, first)
+        assert b"failure reason" in await _announce(tracker, second)
+        await tracker.allow(second)
+        assert b"5:peers" in await _announce(tracker, second)
+        assert await tracker.counts(first) == (1, 0)
+        assert await asyncio.to_thread(_udp_connects, tracker)
 
 
 async def _announce(tracker: Opentracker, info_hash: str) -> bytes:
@@ -312,91 +170,81 @@ def _udp_connects(tracker: Opentracker) -> bool:
 
 
 @needs("mktorrent", "transmission-create")
-def test_torrents_are_made(tmp_path: Path) -> None:
+@asynchronous
+async def test_torrents_are_made(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", 200_000)
 
-    async def scenario() -> None:
-        await mktorrent(tree, tmp_path / "a.torrent")  # the second one replaces it
-        made = await mktorrent(
-            tree, tmp_path / "a.torrent", piece_length_bytes=1 << 15, web_seeds=["http://127.0.0.1:1/"]
-        )
-        other = await transmission_create(
-            tree, tmp_path / "b.torrent", piece_length_bytes=1 << 15, trackers=["http://127.0.0.1:1/announce"]
-        )
-        for torrent, files in ((made, 6), (other, 5)):
-            info = lt.load_torrent_buffer(torrent).ti
-            assert info is not None
-            assert (info.name(), info.piece_length(), info.num_files()) == ("tree", 1 << 15, files)
-
-    in_time(scenario())
+    await mktorrent(tree, tmp_path / "a.torrent")  # the second one replaces it
+    made = await mktorrent(tree, tmp_path / "a.torrent", piece_length_bytes=1 << 15, web_seeds=["http://127.0.0.1:1/"])
+    other = await transmission_create(
+        tree, tmp_path / "b.torrent", piece_length_bytes=1 << 15, trackers=["http://127.0.0.1:1/announce"]
+    )
+    for torrent, files in ((made, 6), (other, 5)):
+        info = lt.load_torrent_buffer(torrent).ti
+        assert info is not None
+        assert (info.name(), info.piece_length(), info.num_files()) == ("tree", 1 << 15, files)
 
 
 @needs("aria2c", "qbittorrent-nox", "transmission-daemon", "opentracker", "mktorrent")
-def test_clients_pass_a_torrent_on(tmp_path: Path) -> None:
+@asynchronous
+async def test_clients_pass_a_torrent_on(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", 2_000_000)
     digests = tree_digests(tree)
 
-    async def scenario() -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            tracker = await stack.enter_async_context(Opentracker(tmp_path / "tracker"))
-            torrent = await mktorrent(tree, tmp_path / "t.torrent", trackers=[tracker.http_url])
-            info_hash = str(lt.load_torrent_buffer(torrent).info_hashes.v1)
-            await tracker.allow(info_hash)
-            aria = await stack.enter_async_context(Aria2(tmp_path / "aria"))
-            bittorrent = await stack.enter_async_context(QBittorrent(tmp_path / "qb"))
-            transmission = await stack.enter_async_context(Transmission(tmp_path / "tr"))
+    async with contextlib.AsyncExitStack() as stack:
+        tracker = await stack.enter_async_context(Opentracker(tmp_path / "tracker"))
+        torrent = await mktorrent(tree, tmp_path / "t.torrent", trackers=[tracker.http_url])
+        info_hash = str(lt.load_torrent_buffer(torrent).info_hashes.v1)
+        await tracker.allow(info_hash)
+        aria = await stack.enter_async_context(Aria2(tmp_path / "aria"))
+        bittorrent = await stack.enter_async_context(QBittorrent(tmp_path / "qb"))
+        transmission = await stack.enter_async_context(Transmission(tmp_path / "tr"))
 
-            source = await transmission.add_torrent(torrent, save_path=tmp_path, seed=True)
-            await transmission.complete(source, timeout_s=20)
-            source = await aria.add_torrent(torrent, save_path=tmp_path, seed=True)
-            await aria.complete(source, timeout_s=20)
+        source = await transmission.add_torrent(torrent, save_path=tmp_path, seed=True)
+        await transmission.complete(source, timeout_s=20)
+        source = await aria.add_torrent(torrent, save_path=tmp_path, seed=True)
+        await aria.complete(source, timeout_s=20)
 
-            copy = await bittorrent.add_torrent(torrent, save_path=tmp_path / "copy")
-            await bittorrent.add_peers(copy, [aria.peer])
-            status = await bittorrent.complete(copy, timeout_s=30)
-            assert (status.fraction, status.error) == (1, "")
-            assert tree_digests(tmp_path / "copy/tree") == digests
+        copy = await bittorrent.add_torrent(torrent, save_path=tmp_path / "copy")
+        await bittorrent.add_peers(copy, [aria.peer])
+        status = await bittorrent.complete(copy, timeout_s=30)
+        assert (status.fraction, status.error) == (1, "")
+        assert tree_digests(tmp_path / "copy/tree") == digests
 
-            magnet = f"magnet:?xt=urn:btih:{info_hash}&tr={quote(tracker.http_url, safe='')}"
-            second = await stack.enter_async_context(Aria2(tmp_path / "aria2"))
-            copy = await second.add_magnet(magnet, save_path=tmp_path / "magnet")
-            await second.complete(copy, timeout_s=30)
-            assert tree_digests(tmp_path / "magnet/tree") == digests
-
-    in_time(scenario(), 120)
+        magnet = f"magnet:?xt=urn:btih:{info_hash}&tr={quote(tracker.http_url, safe='')}"
+        second = await stack.enter_async_context(Aria2(tmp_path / "aria2"))
+        copy = await second.add_magnet(magnet, save_path=tmp_path / "magnet")
+        await second.complete(copy, timeout_s=30)
+        assert tree_digests(tmp_path / "magnet/tree") == digests
 
 
 @needs("qbittorrent-nox", "transmission-daemon", "aria2c")
-def test_clients_refuse_what_is_no_torrent(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Transmission(tmp_path / "tr") as transmission:
-            with pytest.raises(ProgramError, match="refused torrent-add"):
-                await transmission.add_torrent(b"nonsense", save_path=tmp_path)
-        async with QBittorrent(tmp_path / "qb") as bittorrent:
-            with pytest.raises(ProgramError, match="torrents/add"):
-                await bittorrent.add_torrent(b"nonsense", save_path=tmp_path)
-        async with Aria2(tmp_path / "aria") as aria:
-            with pytest.raises(ProgramError, match=r"refused aria2\.addTorrent"):
-                await aria.add_torrent(b"nonsense", save_path=tmp_path)
-
-    in_time(scenario())
+@asynchronous
+async def test_clients_refuse_what_is_no_torrent(tmp_path: Path) -> None:
+    async with Transmission(tmp_path / "tr") as transmission:
+        with pytest.raises(ProgramError, match="refused torrent-add"):
+            await transmission.add_torrent(b"nonsense", save_path=tmp_path)
+    async with QBittorrent(tmp_path / "qb") as bittorrent:
+        with pytest.raises(ProgramError, match="torrents/add"):
+            await bittorrent.add_torrent(b"nonsense", save_path=tmp_path)
+    async with Aria2(tmp_path / "aria") as aria:
+        with pytest.raises(ProgramError, match=r"refused aria2\.addTorrent"):
+            await aria.add_torrent(b"nonsense", save_path=tmp_path)
 
 
 @needs("aria2c", "nginx")
-def test_aria2_downloads_over_http_and_from_a_metalink(tmp_path: Path) -> None:
+@asynchronous
+async def test_aria2_downloads_over_http_and_from_a_metalink(tmp_path: Path) -> None:
     data = make_file(tmp_path / "root/a.bin", 100_000).read_bytes()
 
-    async def scenario() -> None:
-        async with Nginx(tmp_path / "ng", tmp_path / "root") as mirror, Aria2(tmp_path / "aria") as aria:
-            key = await aria.add_urls([f"{mirror.url}a.bin"], save_path=tmp_path / "one")
-            await aria.complete(key, timeout_s=20)
-            metalink = (
-                '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="b.bin">'
-                f"<size>{len(data)}</size><url>{mirror.url}a.bin</url></file></metalink>"
-            )
-            (key,) = await aria.add_metalink(metalink.encode(), save_path=tmp_path / "two")
-            await aria.complete(key, timeout_s=20)
-        assert (tmp_path / "one/a.bin").read_bytes() == data
-        assert (tmp_path / "two/b.bin").read_bytes() == data
-
-    in_time(scenario())
+    async with Nginx(tmp_path / "ng", tmp_path / "root") as mirror, Aria2(tmp_path / "aria") as aria:
+        key = await aria.add_urls([f"{mirror.url}a.bin"], save_path=tmp_path / "one")
+        await aria.complete(key, timeout_s=20)
+        metalink = (
+            '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="b.bin">'
+            f"<size>{len(data)}</size><url>{mirror.url}a.bin</url></file></metalink>"
+        )
+        (key,) = await aria.add_metalink(metalink.encode(), save_path=tmp_path / "two")
+        await aria.complete(key, timeout_s=20)
+    assert (tmp_path / "one/a.bin").read_bytes() == data
+    assert (tmp_path / "two/b.bin").read_bytes() == data
