@@ -15,11 +15,13 @@ from ossdist import events
 from ossdist.catalog import Catalog
 from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
-from ossdist.errors import FileHashError
-from ossdist.release.torrents import file_in, path_in_torrent
+from ossdist.errors import FileHashError, OssdistError
+from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
+from ossdist.store.reuse import copy_file, sweep
 from ossdist.store.workspace import Workspace, make_empty, sync_file, sync_folder
 from ossdist.swarm import LibtorrentSession
+from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer, TransferJob
 from ossdist.transfer.session import AddTorrent
@@ -53,10 +55,12 @@ class Seeding:
 
     Attributes:
         release: Which.
+        folder: Where its files stand.
         torrents: Its torrent in each swarm.
     """
 
     release: TrustedRelease
+    folder: Path
     torrents: dict[Swarm, Torrent] = field(default_factory=dict["Swarm", "Torrent"])
 
 
@@ -157,15 +161,17 @@ class Client:
         release = await self._catalog.resolve(name, version)
         on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
         torrents = await self._catalog.torrents(release)
-        if await self._already_there(release, to):
+        right = await self._already_right(release, to)
+        if len(right) == len(release.release.files):
             transfer = None
+            await asyncio.to_thread(sweep, to, release.release.hybrid.info_hash_v2)
         else:
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
                 await self.stop_sharing(release)
-                transfer = await self._plan(release, torrents, workspace, peers, on_event)
+                transfer = await self._plan(release, torrents, right, workspace, peers, on_event)
                 async with _leaving_on_failure(transfer, workspace):
                     await self._transfer_and_verify(transfer, release, on_event)
-                    await self._commit(transfer, release, to, workspace, on_event)
+                    await run_to_end(self._commit(transfer, release, to, workspace, on_event))
         if share if share is not None else self._config.seed_after:
             await self._share(release, torrents, to, transfer)
         elif transfer is not None:
@@ -185,29 +191,40 @@ class Client:
 
     async def stop_sharing(self, release: TrustedRelease) -> None:
         """Leaves a release's swarms; the files stay."""
-        seeding = self._seeding.pop(release.release.title, None)
+        seeding = self._seeding.get(release.release.title)
         if seeding is not None:
-            for torrent in seeding.torrents.values():
-                await torrent.remove()
+            await run_to_end(self._stop_sharing(seeding))
+
+    async def _stop_sharing(self, seeding: Seeding) -> None:
+        for swarm, torrent in tuple(seeding.torrents.items()):
+            await torrent.remove()
+            del seeding.torrents[swarm]
+        del self._seeding[seeding.release.release.title]
 
     # --- the steps of `download` -----------------------------------------------------------------------
 
-    async def _already_there(self, release: TrustedRelease, to: Path) -> bool:
+    async def _already_right(self, release: TrustedRelease, to: Path) -> list[ExpectedFile]:
+        """The files that stand under their final names already: of an earlier call, or of one that was killed late."""
         chunk = self._config.transfer.hash_chunk_bytes
         files = [_expected(file, to / file.path) for file in release.release.files]
-        return await asyncio.to_thread(lambda: all(is_right(file, chunk_bytes=chunk) for file in files))
+        return await asyncio.to_thread(lambda: [file for file in files if is_right(file, chunk_bytes=chunk)])
 
     async def _plan(
         self,
         release: TrustedRelease,
         torrents: dict[Swarm, Metainfo],
+        right: Sequence[ExpectedFile],
         workspace: Workspace,
         peers: Sequence[Address],
         on_event: OnEvent,
     ) -> Transfer:
-        """Everything in full; a delta or re-used pieces will be other plans."""
+        """Everything in full, but for files that are right already; a delta will be another plan."""
         hybrid = torrents[Swarm.HYBRID]
         resume = await asyncio.to_thread(workspace.load_resume)
+        paths = paths_in_torrent(release.release)
+        for file in right:
+            # A copy: the session may write to it, and must not to what stands under a final name.
+            await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
         workspace.require_room([(file.path, file.length) for file in hybrid.files])
         job = TransferJob(
             title=release.release.title,
@@ -232,17 +249,23 @@ class Client:
 
     async def _transfer_and_verify(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
         """Transfers, with the whole-file hashes following close behind."""
+        running = asyncio.create_task(transfer.run())
         hashing = asyncio.create_task(self._hash_files(transfer, release, on_event))
+        both = {running, hashing}
         try:
-            await transfer.run()
-            await hashing
+            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            hashing.cancel()
-            await asyncio.wait([hashing])
+            for task in both:
+                task.cancel()
+            await run_to_end(asyncio.wait(both))
+        for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
+            if not task.cancelled():
+                task.result()
 
     async def _hash_files(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
+        paths = paths_in_torrent(release.release)
         for file in release.release.files:
-            path = path_in_torrent(release.release, file)
+            path = paths[file.path]
             expected = _expected(file, transfer.job.save_path / path)
             if file.length == 0:  # no piece brings it
                 await asyncio.to_thread(make_empty, expected.location)
@@ -255,9 +278,14 @@ class Client:
         self, transfer: Transfer, release: TrustedRelease, to: Path, workspace: Workspace, on_event: OnEvent
     ) -> None:
         """Moves verified files to their final names, while they stay connected and served."""
+        finals = {(to / file.path).absolute() for file in release.release.files}
+        for seeding in self.seeding:  # what they would send, and check, is about to become something else
+            if finals & {(seeding.folder / file.path).absolute() for file in seeding.release.release.files}:
+                await self.stop_sharing(seeding.release)
+        files = files_in(transfer.metainfo, release.release)
         for file in release.release.files:
             final = to / file.path
-            found = file_in(transfer.metainfo, release.release, file)
+            found = files[file.path]
             await asyncio.to_thread(sync_file, workspace.data / found.path)
             await transfer.torrent.rename(found.index, final.absolute())
             await asyncio.to_thread(sync_folder, final.parent)
@@ -268,7 +296,7 @@ class Client:
         self, release: TrustedRelease, torrents: dict[Swarm, Metainfo], folder: Path, transfer: Transfer | None
     ) -> None:
         """Serves both swarms from the same files."""
-        seeding = self._seeding.setdefault(release.release.title, Seeding(release))
+        seeding = self._seeding.setdefault(release.release.title, Seeding(release, folder))
         if transfer is not None:
             seeding.torrents[transfer.swarm] = transfer.torrent
         for swarm, metainfo in torrents.items():
@@ -283,23 +311,35 @@ async def _leaving_on_failure(transfer: Transfer, workspace: Workspace) -> Async
         yield
     except FileHashError:
         # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
-        await transfer.leave(keep_state=False)
-        workspace.discard_data()
+        await run_to_end(_give_up(transfer, workspace, data_are_good=False))
         raise
     except BaseException:
-        await asyncio.shield(transfer.leave())
-        workspace.close_cleanly()
+        await run_to_end(_give_up(transfer, workspace, data_are_good=True))
         raise
+
+
+async def _give_up(transfer: Transfer, workspace: Workspace, *, data_are_good: bool) -> None:
+    """Cleans up after a failure; its own failures must not hide the first one."""
+    try:
+        await transfer.leave(keep_state=data_are_good)
+        if not data_are_good:
+            await asyncio.to_thread(workspace.discard_data)
+        elif transfer.state_kept:
+            await asyncio.to_thread(workspace.close_cleanly)
+        else:
+            await asyncio.to_thread(workspace.forget_resume)
+    except OssdistError as error:
+        log.warning("%s: not everything could be tidied up: %s", transfer.job.title, error)
 
 
 def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> AddTorrent:
     """Serves a release's verified files from where they stand."""
-    files = [(file_in(metainfo, release, file), file.path) for file in release.files]
+    files = files_in(metainfo, release)
     return AddTorrent(
         source=metainfo,
         save_path=folder.absolute(),
         trackers=release.trackers,
-        rename=tuple((found.index, (folder / path).absolute()) for found, path in files),
+        rename=tuple((found.index, (folder / path).absolute()) for path, found in files.items()),
         seed=True,
     )
 

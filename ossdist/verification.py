@@ -16,7 +16,8 @@ from ossdist.errors import FormatError, NotFoundError, StorageError, TorrentMism
 from ossdist.release import layout, model, trust
 from ossdist.release.report import Check, Outcome, VerificationReport
 from ossdist.release.signing import GpgVerifier
-from ossdist.release.torrents import file_in, require_signed, torrent_limit_bytes
+from ossdist.release.torrents import files_in, require_signed, torrent_limit_bytes
+from ossdist.store.files import file_length, read_file, reading
 from ossdist.store.pieces import PieceHasher, TreeHasher
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES, load_metainfo
 from ossdist.transfer.outcome import signature_check
@@ -60,8 +61,8 @@ def verify_file(
         ProgramMissingError: gpg cannot be run.
     """
     clock = clock or SystemClock()
-    rules = model.decode_root(root if isinstance(root, bytes) else _read(root, model.MAX_ROOT_BYTES))
-    document = _read(release, model.MAX_RELEASE_BYTES)
+    rules = model.decode_root(root if isinstance(root, bytes) else read_file(root, limit_bytes=model.MAX_ROOT_BYTES))
+    document = read_file(release, limit_bytes=model.MAX_RELEASE_BYTES)
     with GpgVerifier(rules, clock=clock) as verifier:
         signatures = _signatures(verifier, document, release, rules.roles.release.keys)
         judged, trusted = _judge_release(rules, document, signatures, name=release.name)
@@ -91,7 +92,8 @@ def _signatures(
     verifier: SignatureVerifier, document: bytes, path: Path, keys: Sequence[str]
 ) -> list[CheckedSignature]:
     places = (path.with_name(layout.signature_path(path.name, key)) for key in keys)
-    return verifier.verify(document, [_read(place, model.MAX_SIGNATURE_BYTES) for place in places if place.is_file()])
+    there = [place for place in places if file_length(place) is not None]
+    return verifier.verify(document, [read_file(place, limit_bytes=model.MAX_SIGNATURE_BYTES) for place in there])
 
 
 def _judge_release(
@@ -112,7 +114,7 @@ def _channel_check(
     signatures: Sequence[CheckedSignature],
     clock: Clock,
 ) -> Check:
-    data = _read(channel, model.MAX_CHANNEL_BYTES)
+    data = read_file(channel, limit_bytes=model.MAX_CHANNEL_BYTES)
     release = trusted.release
     try:
         signed = _signatures(verifier, data, channel, root.roles.channel.keys)
@@ -141,7 +143,7 @@ def _payload_checks(file: Path, trusted: TrustedRelease, path: str | None, torre
         skipped = [Check(name, Outcome.SKIPPED, "the release has no such file") for name in ("length", "sha256")]
         return [found, *skipped]
     metainfo = torrent.metainfo
-    entry = file_in(metainfo, trusted.release, signed) if metainfo is not None else None
+    entry = files_in(metainfo, trusted.release)[signed.path] if metainfo is not None else None
     pieces = PieceHasher(metainfo, entry) if metainfo is not None and entry is not None else None
     tree = TreeHasher(entry.root) if entry is not None and entry.root is not None else None
     sha256 = _hash(file, [hasher.feed for hasher in (pieces, tree) if hasher is not None])
@@ -215,7 +217,7 @@ def _torrent_of(trusted: TrustedRelease, manifest: Path, given: Path | None) -> 
         return _Torrent(missing="no torrent was given, and none stands beside the release")
     limit = min(MAX_TORRENT_BYTES, max(torrent_limit_bytes(release, v1=v1) for v1 in (True, False)))
     try:
-        metainfo = load_metainfo(_read(place, limit), document=place.name)
+        metainfo = load_metainfo(read_file(place, limit_bytes=limit), document=place.name)
         require_signed(release, metainfo, v1=metainfo.info_hashes.v2 is None)
     except (FormatError, TorrentMismatchError) as error:
         return _Torrent(checks=(Check("torrent", Outcome.FAIL, str(error)),), missing="the torrent is refused")
@@ -226,7 +228,7 @@ def _torrent_beside(release: model.Release, manifest: Path) -> Path | None:
     inside = Path(layout.torrent_path(release.name, release.version, v1=False))
     # The manifest stands at releases/NAME/VERSION/release.json of the channel's folder.
     places = [manifest.with_name(inside.name), *(folder / inside for folder in manifest.absolute().parents[3:4])]
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if file_length(place) is not None), None)
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -236,30 +238,17 @@ def _hash(file: Path, others: Sequence[Callable[[memoryview], None]]) -> str:
     """SHA-256 of a file, which is read once; every chunk is handed to ``others`` too."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_CHUNK_BYTES))
-    try:
-        with file.open("rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                digest.update(buffer[:count])
-                for feed in others:
-                    feed(buffer[:count])
-    except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror}", path=file) from error
+    with reading(file), file.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            for feed in others:
+                feed(buffer[:count])
     return digest.hexdigest()
 
 
 def _require_file(file: Path) -> int:
     """Its length in bytes."""
-    if not file.is_file():
+    length = file_length(file)
+    if length is None:
         raise StorageError(f"cannot read {file}: it is no file, or does not exist", path=file)
-    return file.stat().st_size
-
-
-def _read(path: Path, limit_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit_bytes + 1)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
-    if len(data) > limit_bytes:
-        raise FormatError(f"longer than {limit_bytes} bytes", document=path.name)
-    return data
+    return length

@@ -9,7 +9,7 @@ from ossdist.release import layout, model
 from ossdist.transfer.metainfo import InfoHashes
 
 if TYPE_CHECKING:
-    from ossdist.release.model import File, Release
+    from ossdist.release.model import Release
     from ossdist.transfer.metainfo import Metainfo, TorrentFile
 
 _BYTES_A_PIECE = 20 + 2 * 32
@@ -27,10 +27,11 @@ def torrent_name(name: str, version: str, paths: tuple[str, ...]) -> str:
     return layout.folder_name(name, version)
 
 
-def path_in_torrent(release: Release, file: File) -> str:
-    """A release's file's path in its torrents."""
-    name = torrent_name(release.name, release.version, tuple(file.path for file in release.files))
-    return file.path if name == file.path else f"{name}/{file.path}"
+def paths_in_torrent(release: Release) -> dict[str, str]:
+    """Each file's path in the release's torrents, by its path in the release."""
+    paths = tuple(file.path for file in release.files)
+    name = torrent_name(release.name, release.version, paths)
+    return {path: path if path == name else f"{name}/{path}" for path in paths}
 
 
 def web_seed(release: Release, mirror: str) -> str:
@@ -79,11 +80,12 @@ def require_signed(release: Release, metainfo: Metainfo, *, v1: bool) -> None:
         require("info-hash v1", signed.v1, metainfo.info_hashes.v1)
         require("info-hash v2", signed.v2, metainfo.info_hashes.v2)
         require("piece length", release.hybrid.piece_length, metainfo.piece_length)
-    expected = {path_in_torrent(release, file): file.length for file in release.files}
+    paths = paths_in_torrent(release)
+    expected = {paths[file.path]: file.length for file in release.files}
     require("file list", expected, {file.path: file.length for file in metainfo.files})
 
 
-def file_in(metainfo: Metainfo, release: Release, file: File) -> TorrentFile:
-    """A release's file in its torrent, which `require_signed` has accepted."""
-    path = path_in_torrent(release, file)
-    return next(found for found in metainfo.files if found.path == path)
+def files_in(metainfo: Metainfo, release: Release) -> dict[str, TorrentFile]:
+    """A release's files in its torrent, which `require_signed` has accepted, by their paths in the release."""
+    found = {file.path: file for file in metainfo.files}
+    return {path: found[inside] for path, inside in paths_in_torrent(release).items()}

@@ -1,7 +1,10 @@
 """The whole-file hash, taken while the transfer still runs.
 
-A piece's hash proves the piece; only this proves the file as it stands on disk. SHA-256 has to be fed in order, so it
-follows the verified bytes from the front, and what is missing at the end is read then.
+A piece's hash proves what came in; this proves what the disk gives back, every byte of it read once, and the length at
+the end. SHA-256 has to be fed in order, so it follows the verified bytes from the front, and what is missing at the end
+is read then. Bytes that change on the disk after it has passed are not seen: size and time of change would not tell
+either, since the session still writes behind it. Whoever has to know how a file stands at a later moment reads it again
+(`is_right`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ossdist.errors import FileHashError, StorageError
+from ossdist.store.files import file_length, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,18 +85,14 @@ class FollowingHasher:
 
     def _advance(self, end: int) -> None:
         buffer = memoryview(bytearray(min(self._chunk_bytes, end - self._position)))
-        try:
-            with self._file.location.open("rb", buffering=0) as stream:
-                stream.seek(self._position)
-                while self._position < end:
-                    count = stream.readinto(buffer[: end - self._position])
-                    if not count:
-                        _require(self._file, "length", self._file.length, self._position)
-                    self._digest.update(buffer[:count])
-                    self._position += count or 0
-        except OSError as error:
-            message = f"cannot read {self._file.location}: {error.strerror}"
-            raise StorageError(message, path=self._file.location) from error
+        with reading(self._file.location), self._file.location.open("rb", buffering=0) as stream:
+            stream.seek(self._position)
+            while self._position < end:
+                count = stream.readinto(buffer[: end - self._position])
+                if not count:
+                    _require(self._file, "length", self._file.length, self._position)
+                self._digest.update(buffer[:count])
+                self._position += count or 0
 
 
 def hash_file(path: Path, *, chunk_bytes: int) -> str:
@@ -103,12 +103,9 @@ def hash_file(path: Path, *, chunk_bytes: int) -> str:
     """
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(chunk_bytes))
-    try:
-        with path.open("rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                digest.update(buffer[:count])
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+    with reading(path), path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 
@@ -116,18 +113,17 @@ def is_right(file: ExpectedFile, *, chunk_bytes: int) -> bool:
     """Whether a file is there, with the signed length and SHA-256. Blocks.
 
     Raises:
-        StorageError: It is there but cannot be read.
+        StorageError: It is there but cannot be read, or whether it is there cannot be told.
     """
-    if not file.location.is_file() or file.location.stat().st_size != file.length:
+    if file_length(file.location) != file.length:
         return False
     return hash_file(file.location, chunk_bytes=chunk_bytes) == file.sha256
 
 
 def _check_length(file: ExpectedFile) -> None:
-    try:
-        actual = file.location.stat().st_size
-    except OSError as error:
-        raise StorageError(f"cannot read {file.location}: {error.strerror}", path=file.location) from error
+    actual = file_length(file.location)
+    if actual is None:
+        raise StorageError(f"cannot read {file.location}: it is gone", path=file.location)
     _require(file, "length", file.length, actual)
 
 

@@ -7,21 +7,43 @@ crashes for the next try; only success, or data that are themselves the fault, r
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import logging
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
-from ossdist.errors import DiskFullError, StorageError, TargetBusyError, TargetNotWritableError
+from ossdist.errors import DiskFullError, TargetBusyError
+from ossdist.store.files import (
+    make_empty,
+    read_at_most,
+    read_file,
+    reading,
+    sync_file,
+    sync_folder,
+    write_atomically,
+    writing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
+
+__all__ = [
+    "MAX_RESUME_BYTES",
+    "Resume",
+    "Workspace",
+    "make_empty",
+    "read_file",
+    "sync_file",
+    "sync_folder",
+    "write_atomically",
+    "writing",
+]
 
 log = logging.getLogger(__name__)
 
@@ -67,19 +89,24 @@ class Workspace:
     """
 
     def __init__(self, target: Path, key: str) -> None:
-        self._root = target / f".ossdist-{key[:16]}"
+        self._root = _folder(target, key)
         self._resume_path = self._root / "resume"
         self._resume: bytes | None = None
-        try:
+        with writing(target):
             self.data.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise _writing_failed(target, error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise TargetBusyError(target) from error
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(self._lock)
+                if isinstance(error, BlockingIOError):
+                    raise TargetBusyError(target) from error
+                raise
+
+    @staticmethod
+    def exists(target: Path, key: str) -> bool:
+        """Whether there is one already."""
+        return _folder(target, key).is_dir()
 
     @property
     def data(self) -> Path:
@@ -88,8 +115,16 @@ class Workspace:
 
     @property
     def has_data(self) -> bool:
-        """An earlier try left something."""
-        return any(self.data.iterdir())
+        """An earlier try left something.
+
+        Raises:
+            StorageError: The folder cannot be read.
+        """
+        with reading(self.data):
+            try:
+                return any(self.data.iterdir())
+            except FileNotFoundError:
+                return False
 
     def __enter__(self) -> Self:
         return self
@@ -107,13 +142,15 @@ class Workspace:
 
         Raises:
             DiskFullError: It does not.
+            StorageError: How much room there is cannot be told.
         """
         needed = 0
         for path, length in paths:
             with contextlib.suppress(OSError):
                 length = max(0, length - (self.data / path).stat().st_blocks * 512)  # noqa: PLW2901
             needed += length
-        room = os.statvfs(self._root)
+        with reading(self._root):
+            room = os.statvfs(self._root)
         free = room.f_bavail * room.f_frsize
         if needed > free:
             raise DiskFullError(self._root.parent, needed_bytes=needed, free_bytes=free)
@@ -124,11 +161,13 @@ class Workspace:
         """What an earlier try left behind; None if there is nothing of use.
 
         A damaged resume file is no error: the files are checked then.
+
+        Raises:
+            StorageError: The folder cannot be read or written to.
         """
         try:
-            with self._resume_path.open("rb") as stream:
-                content = stream.read(MAX_RESUME_BYTES + 1)
-            stored = msgspec.msgpack.decode(content[:MAX_RESUME_BYTES], type=_ResumeFile)
+            content = read_at_most(self._resume_path, MAX_RESUME_BYTES)
+            stored = msgspec.msgpack.decode(content, type=_ResumeFile)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
@@ -145,8 +184,8 @@ class Workspace:
         Raises:
             StorageError: It cannot be written.
         """
-        self._resume = data
         self._write_resume(data, clean=False)
+        self._resume = data
 
     def close_cleanly(self) -> None:
         """Says that the last saved state describes the files exactly: the session has let go of them.
@@ -157,22 +196,36 @@ class Workspace:
         if self._resume is not None:
             self._write_resume(self._resume, clean=True)
 
+    def forget_resume(self) -> None:
+        """Removes the saved state: it no longer describes the files, which the next try checks then.
+
+        Raises:
+            StorageError: It cannot be removed.
+        """
+        self._resume = None
+        with writing(self._resume_path):
+            self._resume_path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Removes the folder and everything in it."""
         shutil.rmtree(self._root, ignore_errors=True)
 
     def discard_data(self) -> None:
-        """Removes data that are themselves the fault; the next try begins anew."""
-        self._resume = None
-        self._resume_path.unlink(missing_ok=True)
+        """Removes data that are themselves the fault; the next try begins anew.
+
+        Raises:
+            StorageError: The saved state cannot be removed.
+        """
+        self.forget_resume()
         shutil.rmtree(self.data, ignore_errors=True)
 
     def _stamps(self) -> tuple[_FileStamp, ...]:
         stamps: list[_FileStamp] = []
-        for path in sorted(self.data.rglob("*")):
-            if path.is_file():
+        with reading(self.data):
+            for path in sorted(self.data.rglob("*")):
                 found = path.stat()
-                stamps.append(_FileStamp(str(path.relative_to(self.data)), found.st_size, found.st_mtime_ns))
+                if stat.S_ISREG(found.st_mode):
+                    stamps.append(_FileStamp(str(path.relative_to(self.data)), found.st_size, found.st_mtime_ns))
         return tuple(stamps)
 
     def _write_resume(self, data: bytes, *, clean: bool) -> None:
@@ -180,89 +233,5 @@ class Workspace:
         write_atomically(self._resume_path, msgspec.msgpack.encode(stored))
 
 
-def read_file(path: Path) -> bytes:
-    """Reads a small file whole.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that its name never stands for half of it, not even after a power loss.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _writing_failed(path, error) from error
-
-
-def make_empty(path: Path) -> None:
-    """Makes an empty file, unless there is one.
-
-    Raises:
-        StorageError: It cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise _writing_failed(path, error) from error
-
-
-def sync_file(path: Path) -> None:
-    """Waits until a file's bytes are on the disk.
-
-    Raises:
-        StorageError: The disk refuses.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _writing_failed(path, error) from error
-
-
-def sync_folder(path: Path) -> None:
-    """Waits until a folder's names are on the disk.
-
-    Raises:
-        StorageError: The disk refuses.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _writing_failed(path, error) from error
-
-
-def _writing_failed(path: Path, error: OSError) -> StorageError:
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) or error.errno in _NOT_WRITABLE:
-        return TargetNotWritableError(path, error.strerror or str(error))
-    if error.errno in _FULL:
-        return DiskFullError(path)
-    return StorageError(f"cannot write {path}: {error.strerror}", path=path)
-
-
-_NOT_WRITABLE = frozenset({errno.EROFS, errno.ENOENT})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+def _folder(target: Path, key: str) -> Path:
+    return target / f".ossdist-{key[:16]}"

@@ -154,17 +154,26 @@ def _torrent_failed(alert: lt.torrent_error_alert) -> StorageFailed:
     return StorageFailed(path="", errno=alert.error.value(), reason=alert.error.message())
 
 
+def _text(read: Callable[[], str]) -> str:
+    """A text that somebody on the network wrote; the binding raises where it is no UTF-8."""
+    try:
+        return read()
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "backslashreplace")
+
+
 def _tracker_failed(alert: lt.tracker_error_alert) -> TrackerFailed:
-    reason = alert.error_message() or alert.error.message()
+    reason = _text(alert.error_message) or alert.error.message()
     return TrackerFailed(url=alert.tracker_url(), reason=reason)
 
 
 def _web_seed_failed(alert: lt.url_seed_alert) -> WebSeedFailed:
-    reason = alert.error_message()
+    reason = _text(alert.error_message)
     if not reason and alert.error.value() != 0:
         reason = alert.error.message()
+    banned = alert.error.value() == _PEER_BANNED and alert.error.category().name() == "libtorrent"
     # For an HTTP status libtorrent reports "Success".
-    return WebSeedFailed(url=alert.server_url(), reason=reason or "the server refused the request")
+    return WebSeedFailed(alert.server_url(), reason or "the server refused the request", banned=banned)
 
 
 def _listen_failed(alert: lt.listen_failed_alert) -> ListenFailed:
@@ -176,6 +185,10 @@ def _listen_failed(alert: lt.listen_failed_alert) -> ListenFailed:
 
 def _resume_data(alert: lt.save_resume_data_alert) -> ResumeDataReady:
     return ResumeDataReady(bytes(lt.write_resume_data_buf(alert.params)))
+
+
+_PEER_BANNED = 91
+"""``libtorrent::errors::peer_banned``; the Python binding does not name it."""
 
 
 # The keys are alert types and each function takes exactly its key's type, which no type of a dict can say.

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libtorrent as lt
 
 from ossdist.errors import SwarmError
-from ossdist.swarm.alerts import ListenFailed, TorrentRemoved, convert
+from ossdist.swarm.alerts import ListenFailed, Routed, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
 from ossdist.swarm.settings import everybody_is_global, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
+from ossdist.tasks import run_to_end
 from ossdist.transfer.metainfo import Metainfo
 from ossdist.transfer.session import EventsLost
 
@@ -49,6 +50,7 @@ class LibtorrentSession:
         self._listen_failures: list[ListenFailed] = []
         self._listen_port = 0
         self._closing: asyncio.Task[None] | None = None
+        self._adding: set[asyncio.Task[LibtorrentTorrent]] = set()
 
     @classmethod
     async def open(cls, config: SwarmConfig) -> Self:
@@ -84,26 +86,30 @@ class LibtorrentSession:
         Raises:
             SwarmError: It is there already, or libtorrent refuses it.
         """
+        if self._session is None or self._closing is not None:
+            raise SwarmError("the session is closed")
         adding = asyncio.create_task(self._add(request))
+        self._adding.add(adding)
+        adding.add_done_callback(self._adding.discard)
         try:
             return await asyncio.shield(adding)
         except asyncio.CancelledError:
             # libtorrent cannot be stopped half-way: nobody would ever take this torrent out again.
-            with contextlib.suppress(SwarmError):
-                await (await adding).remove()
+            await run_to_end(_take_out(adding))
             raise
 
     async def close(self) -> None:
         """Leaves all swarms and frees every thread, socket and file."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
+        await run_to_end(asyncio.wait([self._closing]))
+        self._closing.result()
 
     # --- inside ----------------------------------------------------------------------------------------
 
     async def _add(self, request: AddTorrent) -> LibtorrentTorrent:
         session = self._session
-        if session is None or self._closing is not None:
+        if session is None:
             raise SwarmError("the session is closed")
         params = await self._run(lambda: _params(request, self._config))
         # libtorrent's own complaint about a duplicate comes too late: the first one would lose its events.
@@ -145,6 +151,8 @@ class LibtorrentSession:
                 raise SwarmError(f"cannot listen anywhere ({reasons}). Choose other ports or interfaces.")
 
     async def _close(self) -> None:
+        if self._adding:  # what is half in would otherwise be there when everything else is gone
+            await asyncio.wait(self._adding)
         session, self._session = self._session, None
         for torrent in set(self._torrents.values()):
             torrent.detach("the session was closed")
@@ -176,23 +184,33 @@ class LibtorrentSession:
             return
         # libtorrent rings only when its queue was empty, so take everything. The list must not outlive this call.
         for alert in session.pop_alerts():
-            routed = convert(alert)
-            if routed is None:
-                continue
-            match routed.event:
-                case ListenFailed(interface, reason) as failure:
-                    log.warning("cannot listen on %s: %s", interface, reason)
-                    self._listen_failures.append(failure)
-                case EventsLost() as lost:
-                    log.warning("libtorrent dropped alerts; reading the status instead")
-                    for torrent in set(self._torrents.values()):
-                        torrent.feed(lost)
-                case event:
-                    torrent = self._find(routed.hashes)
-                    if torrent is not None:
-                        torrent.feed(event)
-                        if isinstance(event, TorrentRemoved):
-                            self._forget(torrent)
+            try:
+                routed = convert(alert)
+                if routed is not None:
+                    self._route(routed)
+            except Exception:
+                # One bad alert (its texts come from the network) must not cost those behind it.
+                log.exception("an alert of type %s could not be used", type(alert).__name__)
+                self._lose_events()
+
+    def _route(self, routed: Routed) -> None:
+        match routed.event:
+            case ListenFailed(interface, reason) as failure:
+                log.warning("cannot listen on %s: %s", interface, reason)
+                self._listen_failures.append(failure)
+            case EventsLost():
+                log.warning("libtorrent dropped alerts; reading the status instead")
+                self._lose_events()
+            case event:
+                torrent = self._find(routed.hashes)
+                if torrent is not None:
+                    torrent.feed(event)
+                    if isinstance(event, TorrentRemoved):
+                        self._forget(torrent)
+
+    def _lose_events(self) -> None:
+        for torrent in set(self._torrents.values()):
+            torrent.feed(EventsLost())
 
     def _find(self, hashes: tuple[str, ...]) -> LibtorrentTorrent | None:
         found = next((self._torrents[key] for key in hashes if key in self._torrents), None)
@@ -203,6 +221,11 @@ class LibtorrentSession:
 
     def _forget(self, torrent: LibtorrentTorrent) -> None:
         self._torrents = {key: other for key, other in self._torrents.items() if other is not torrent}
+
+
+async def _take_out(adding: asyncio.Task[LibtorrentTorrent]) -> None:
+    with contextlib.suppress(SwarmError):
+        await (await adding).remove()
 
 
 def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
@@ -220,7 +243,9 @@ def _params(request: AddTorrent, config: SwarmConfig) -> lt.add_torrent_params:
     params.renamed_files = {index: str(path) for index, path in request.rename}
     params.flags = flag.apply_ip_filter | flag.duplicate_is_error
     if request.seed:
-        params.flags |= flag.seed_mode
+        # In seed mode a piece is checked when it is first read; if it is wrong, the torrent leaves that mode and would
+        # fetch it again, over a file that may meanwhile be another release's. In upload mode it never writes.
+        params.flags |= flag.seed_mode | flag.upload_mode
     if request.sequential:
         params.flags |= flag.sequential_download
     if not (request.dht and config.dht):

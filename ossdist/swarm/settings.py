@@ -72,9 +72,6 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         # How many requests we let a peer have open. Transmission asks for no more than we announce here, and sends its
         # requests once a second: 2000 (the default) let it have 50 MB in 5.0 s, 8000 in 4.2 s, 250 in 14.
         "max_allowed_in_request_queue": 8000,
-        # Transmission drops its connections while it checks a new torrent or has just learned a magnet link's metadata;
-        # by default it would be dialled again after a minute.
-        "min_reconnect_time": 1,
         "max_web_seed_connections": 16,
         # The last count of a source must still be readable when the torrent is complete.
         "close_redundant_connections": False,
@@ -90,7 +87,7 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "tracker_completion_timeout": 10,
         "peer_connect_timeout": 5,
         # A seed that is restarted must be found again long before a transfer gives up: after 2, 4, 6, ... seconds
-        # instead of 60, 120 and then never.
+        # instead of 60, 120 and then never. (Transmission drops its connections while it checks a new torrent.)
         "min_reconnect_time": 2,
         "max_failcount": 20,
         "urlseed_timeout": 10,

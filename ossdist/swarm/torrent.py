@@ -97,6 +97,7 @@ class LibtorrentTorrent:
         self._subscribers = Subscribers()
         self._answers: dict[object, asyncio.Future[Answer]] = {}
         self._checked = False
+        self._stopped = False
         self._lost = False
         self._looking: asyncio.Task[None] | None = None
         self._dial: tuple[Address, ...] = ()
@@ -160,6 +161,7 @@ class LibtorrentTorrent:
 
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""
+        self._stopped = True
         await self._call(lambda handle: handle.pause())
 
     async def resume(self) -> None:
@@ -169,6 +171,7 @@ class LibtorrentTorrent:
             handle.clear_error()
             self._status.around(handle, handle.resume)
 
+        self._stopped = False
         await self._call(go_on)
 
     async def recheck(self) -> None:
@@ -189,10 +192,13 @@ class LibtorrentTorrent:
             await self._run(lambda: Path(old).replace(path))
         except OSError as error:
             raise StorageError(f"cannot move {old} to {path}: {error.strerror}", path=path) from error
+        # Under its final name a file is never written to again, whatever becomes of its bytes.
+        await self._call(lambda handle: handle.set_flags(lt.torrent_flags.upload_mode))
         answer = await self._ask((FileRenamed, index), lambda handle: handle.rename_file(index, str(path)))
         if isinstance(answer, FileRenameFailed):
             raise StorageError(f"cannot move {old} to {path}: {answer.reason}", path=path)
-        if (await self.status()).error:
+        status = await self.status()
+        if status.error or (status.paused and not self._stopped):
             await self.resume()
 
     async def resume_data(self) -> bytes:
@@ -312,9 +318,11 @@ class LibtorrentTorrent:
             self._answers[key] = future
             try:
                 await self._call(question)
-            except BaseException:  # a cancelled question may never be asked, so nobody may wait for its answer
+            except BaseException as error:  # a cancelled question may never be asked: nobody may wait for its answer
                 self._answers.pop(key, None)
-                future.cancel()
+                reason = error if isinstance(error, SwarmError) else SwarmError("the question was cancelled")
+                future.set_exception(reason)
+                future.exception()  # whoever else waits for it sees it; if nobody does, that is fine
                 raise
         try:
             async with asyncio.timeout(self._event_deadline_s):

@@ -79,10 +79,12 @@ def signature_check(name: str, signed_by: SignedBy) -> Check:
 def _bytes_from(length: int, transfer: Transfer | None) -> BytesFrom:
     if transfer is None:
         return BytesFrom(reuse=length)
-    # Sources' counters include wasted bytes, so what they share out is bounded by what was missing.
+    # Sources' counters include wasted bytes, and miss what came just before a connection's end. So they are bounded by
+    # what was missing, and the rest goes to the swarm, unless no peer gave anything.
     reuse = min(length, transfer.reused_bytes)
-    mirror = min(length - reuse, transfer.tally.total(PeerKind.WEB_SEED))
-    return BytesFrom(swarm=length - reuse - mirror, mirror=mirror, reuse=reuse)
+    missing = length - reuse
+    mirror = min(missing, transfer.tally.total(PeerKind.WEB_SEED)) if transfer.tally.total(PeerKind.PEER) else missing
+    return BytesFrom(swarm=missing - mirror, mirror=mirror, reuse=reuse)
 
 
 def _sources(transfer: Transfer | None) -> tuple[SourceReport, ...]:

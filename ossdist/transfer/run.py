@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist import events
 from ossdist.errors import DiskFullError, SourcesExhaustedError, StorageError, SwarmError
+from ossdist.tasks import run_to_end
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.session import (
     AddTorrent,
@@ -18,6 +20,7 @@ from ossdist.transfer.session import (
     EventsLost,
     Finished,
     PeerBanned,
+    PeerDisconnected,
     PeerKind,
     PieceFailed,
     PieceVerified,
@@ -80,6 +83,14 @@ class TransferJob:
     resume_trusted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    """Failures of a web seed in a row, the last one after so many bytes of it."""
+
+    count: int
+    after_bytes: int
+
+
 @dataclass(slots=True)
 class Transfer:
     """One running transfer.
@@ -95,6 +106,7 @@ class Transfer:
         swarm: The swarm that it is in, or was in last.
         status: The last look at it.
         failures: How often each tracker and web seed failed.
+        state_kept: The state for resuming describes the files as they were when the swarm was left.
         more: Notified whenever more bytes are verified.
     """
 
@@ -109,12 +121,13 @@ class Transfer:
     swarm: Swarm = Swarm.HYBRID
     status: TorrentStatus | None = None
     failures: dict[str, int] = field(default_factory=dict[str, int])
+    state_kept: bool = False
     _torrent: Torrent | None = None
     _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
     _notes: dict[str, str] = field(default_factory=dict[str, str])
-    _web_seed_failures: dict[str, int] = field(default_factory=dict[str, int])
-    _web_seed_due_s: dict[str, float] = field(default_factory=dict[str, float])
+    _web_seed_failures: dict[str, _Failures] = field(default_factory=dict[str, "_Failures"])
+    _web_seed_rests_until_s: dict[str, float] = field(default_factory=dict[str, float])
     _sequential: bool = True
     _initial_bytes: int | None = None
 
@@ -141,21 +154,28 @@ class Transfer:
             watch = next_swarm
 
     async def leave(self, *, keep_state: bool = True) -> None:
-        """Leaves the swarm, if it is in one; what is there stays on disk.
+        """Leaves the swarm, if it is in one, to the end even if it is cancelled; what is there stays on disk.
 
         Args:
-            keep_state: Save the state for resuming first. If the disk does not take it, the next try checks the files.
+            keep_state: Save the state for resuming first; `state_kept` tells whether it was.
         """
-        torrent, self._torrent = self._torrent, None
-        if torrent is None:
-            return
+        if self._torrent is not None:
+            await run_to_end(self._leave(self._torrent, keep_state=keep_state))
+
+    async def _leave(self, torrent: Torrent, *, keep_state: bool) -> None:
         self._left_a_swarm = True
-        if keep_state:
-            try:
+        self.state_kept = False
+        try:
+            # The v1 swarm's state would not fit the hybrid's torrent; the next try checks the files instead.
+            if keep_state and self.swarm is Swarm.HYBRID:
                 await self._save_resume(torrent)
-            except (StorageError, SwarmError) as error:
-                log.warning("%s: the state for resuming is not kept: %s", self.job.title, error)
-        await torrent.remove()
+                self.state_kept = True
+        except (StorageError, SwarmError) as error:
+            log.warning("%s: the state for resuming is not kept: %s", self.job.title, error)
+        try:
+            await torrent.remove()
+        finally:
+            self._torrent = None
 
     @property
     def torrent(self) -> Torrent:
@@ -203,7 +223,7 @@ class Transfer:
                 save_path=self.job.save_path,
                 peers=self.job.peers,
                 trackers=self.job.trackers,
-                web_seeds=self.job.web_seeds,
+                web_seeds=tuple(url for url in self.job.web_seeds if url not in self._web_seed_rests_until_s),
                 sequential=True,
                 dht=self.job.find_peers,
                 lsd=self.job.find_peers,
@@ -216,7 +236,6 @@ class Transfer:
         return torrent
 
     async def _save_resume(self, torrent: Torrent) -> None:
-        # The v1 swarm's state would not fit the hybrid's torrent; the next try checks the files instead.
         if self.swarm is Swarm.HYBRID:
             await self.save_resume(await torrent.resume_data())
 
@@ -237,7 +256,7 @@ class Transfer:
                 checking = status.state is TorrentState.CHECKING
                 watch, decision = step(
                     watch,
-                    Observation(now_s, status.bytes_done, checking=checking),
+                    Observation(now_s, status.bytes_done, self._verified_bytes, checking=checking),
                     self.config,
                     can_switch=len(self.job.torrents) > 1,
                 )
@@ -280,8 +299,12 @@ class Transfer:
                 self.on_event(events.PeerBanned(str(address)))
             case TrackerFailed(url, reason):
                 self._note_failure(url, reason)
-            case WebSeedFailed(url, reason):
-                self._note_web_seed_failure(url, reason)
+            case PeerDisconnected(address, reason) if address in self.job.peers:
+                self._notes.setdefault(str(address), reason)
+            case WebSeedFailed(url, reason, banned):
+                self._note_failure(url, reason)
+                self._let_rest(url, for_good=banned)
+                await torrent.remove_web_seed(url)
             case StorageFailed() as failure:
                 raise _storage_error(failure, self.job.save_path)
             case _:
@@ -295,9 +318,9 @@ class Transfer:
             self._initial_bytes = max(0, status.bytes_done - status.payload_download) if self.job.has_data else 0
             if self._initial_bytes:
                 self.on_event(events.Resumed(self._initial_bytes, rechecked=not self.job.resume_trusted))
-        for source, kind in self.tally.kinds.items():
-            if kind is PeerKind.WEB_SEED and self.tally.by_source[source] and source in self._web_seed_failures:
-                del self._web_seed_failures[source]
+        for url, failed in tuple(self._web_seed_failures.items()):
+            if self.tally.by_source.get(url, 0) > failed.after_bytes:
+                del self._web_seed_failures[url]
         wanted = prefer_sequential(peers)
         if wanted != self._sequential:
             await torrent.set_sequential(enabled=wanted)
@@ -320,12 +343,12 @@ class Transfer:
 
     # --- web seeds -------------------------------------------------------------------------------------
 
-    def _note_web_seed_failure(self, url: str, reason: str) -> None:
+    def _let_rest(self, url: str, *, for_good: bool) -> None:
         """libtorrent never asks a web seed again that refused once, so we take it out and put it back later."""
-        failures = self._web_seed_failures.get(url, 0) + 1
-        self._web_seed_failures[url] = failures
-        self._web_seed_due_s[url] = self.clock.monotonic_s() + retry_pause_s(failures, self.config)
-        self._note_failure(url, reason)
+        failures = self._web_seed_failures[url].count + 1 if url in self._web_seed_failures else 1
+        self._web_seed_failures[url] = _Failures(failures, self.tally.by_source.get(url, 0))
+        pause_s = math.inf if for_good else retry_pause_s(failures, self.config)
+        self._web_seed_rests_until_s[url] = self.clock.monotonic_s() + pause_s
 
     def _note_failure(self, source: str, reason: str) -> None:
         self._notes[source] = reason
@@ -333,12 +356,15 @@ class Transfer:
         self.on_event(events.SourceFailed(source, reason))
 
     async def _retry_web_seeds(self, torrent: Torrent, now_s: float) -> None:
-        for url in [url for url, due_s in self._web_seed_due_s.items() if due_s <= now_s]:
-            del self._web_seed_due_s[url]
-            await torrent.remove_web_seed(url)
+        for url in [url for url, until_s in self._web_seed_rests_until_s.items() if until_s <= now_s]:
+            del self._web_seed_rests_until_s[url]
             await torrent.add_web_seed(url)
 
     # --- verified bytes --------------------------------------------------------------------------------
+
+    @property
+    def _verified_bytes(self) -> int:
+        return self._verified.total if self._verified is not None else 0
 
     async def _catch_up(self, torrent: Torrent) -> None:
         if self._verified is not None:

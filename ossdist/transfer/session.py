@@ -30,7 +30,8 @@ class AddTorrent:
         trackers: Announce addresses. Those inside the torrent are *not* used: nobody signed them.
         web_seeds: BEP 19 addresses; same remark.
         rename: New paths by file index, relative to ``save_path`` or absolute.
-        seed: The files are complete and were verified; pieces are checked again when they are first read.
+        seed: The files are complete and were verified; pieces are checked again when they are first read. The files
+            are never written to: a piece that turns out to be wrong stays missing.
         sequential: Ask for pieces in order (see `ossdist.transfer.watch.prefer_sequential`).
         dht, lsd, pex: Which ways of finding peers this torrent may use, as far as the session has them.
         resume_data: From `Torrent.resume_data`.
@@ -228,10 +229,17 @@ class TrackerFailed:
 
 @dataclass(frozen=True, slots=True)
 class WebSeedFailed:
-    """A web seed did not answer, or refused."""
+    """A web seed did not answer, refused, or sent wrong data.
+
+    Attributes:
+        url: Which.
+        reason: What happened.
+        banned: It sent wrong data and must not be asked again.
+    """
 
     url: str
     reason: str
+    banned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +349,8 @@ class Torrent(Protocol):
 
     async def rename(self, index: int, path: Path) -> None:
         """Moves a file while it stays connected and served; replaces what stands there.
+
+        From then on the torrent only serves: under its final name a file is never written to again.
 
         Args:
             index: `TorrentFile.index`.

@@ -33,6 +33,11 @@ class VerifiedPieces:
         """Every piece is verified."""
         self._have[:] = b"\1" * len(self._have)
 
+    @property
+    def total(self) -> int:
+        """Bytes of all verified pieces, at most the torrent's."""
+        return min(self._metainfo.total, self._have.count(1) * self._metainfo.piece_length)
+
     def verified_until(self, file: TorrentFile, position: int) -> int:
         """How far the file is verified without a gap from ``position`` on; ``position`` itself if it is not."""
         length = self._metainfo.piece_length

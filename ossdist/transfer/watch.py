@@ -38,15 +38,19 @@ class WatchState:
 
     Attributes:
         swarm: The swarm that it is in.
-        best_bytes: The most that was here at any time since the last check; None until that is over.
+        best_bytes: The most that was here, pieces under way counted; None until the check of what is on disk is over.
         news_at_s: When that was reached.
         joined_at_s: When the present swarm was joined.
+        verified_bytes: The most that was verified.
+        grew: That has grown in the present swarm.
     """
 
     swarm: Swarm
     best_bytes: int | None
     news_at_s: float
     joined_at_s: float
+    verified_bytes: int = 0
+    grew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,14 @@ class Observation:
 
     Attributes:
         now_s: Monotonic time.
-        bytes_done: What is here.
+        bytes_done: What is here, pieces under way counted.
+        verified_bytes: What of it is verified.
         checking: What is on disk is still being checked; nothing can arrive.
     """
 
     now_s: float
     bytes_done: int
+    verified_bytes: int
     checking: bool
 
 
@@ -104,7 +110,9 @@ def step(
     if seen.checking:
         pause_s = max(0.0, seen.now_s - max(state.news_at_s, state.joined_at_s))
         news_at_s = state.news_at_s + pause_s
-        return replace(state, best_bytes=None, news_at_s=news_at_s, joined_at_s=seen.now_s), Stay()
+        return replace(state, news_at_s=news_at_s, joined_at_s=seen.now_s), Stay()
+    if seen.verified_bytes > state.verified_bytes:
+        state = replace(state, verified_bytes=seen.verified_bytes, grew=state.best_bytes is not None)
     if state.best_bytes is None:
         state = replace(state, best_bytes=seen.bytes_done)
     elif seen.bytes_done > state.best_bytes:
@@ -113,10 +121,14 @@ def step(
     if waited_s >= config.exhausted_after_s:
         return state, GiveUp(waited_s)
     here_s = seen.now_s - max(state.news_at_s, state.joined_at_s)
-    if can_switch and here_s >= config.swarm_patience_s:
+    # Each swarm gets its turn before the transfer gives up.
+    if can_switch and here_s >= min(config.swarm_patience_s, config.exhausted_after_s / 3):
         other = state.swarm.other
         reason = f"the {state.swarm.value} swarm gave nothing for {here_s:.1f} s"
-        return replace(state, swarm=other, joined_at_s=seen.now_s), Switch(other, reason)
+        # Unfinished pieces are lost by the change, and fetching them again is news; but only if the last stay brought
+        # a whole piece, or a peer that gives one block to everybody who joins would keep us for ever.
+        best = None if state.grew else state.best_bytes
+        return replace(state, swarm=other, joined_at_s=seen.now_s, best_bytes=best, grew=False), Switch(other, reason)
     return state, Stay()
 
 

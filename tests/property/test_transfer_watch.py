@@ -26,6 +26,7 @@ class Look:
 
     after_s: float
     gained: int
+    verified: int
     checking: bool
 
 
@@ -34,6 +35,7 @@ LOOKS = st.lists(
         Look,
         after_s=st.floats(0.01, 20, allow_nan=False),
         gained=st.sampled_from([0, 0, 0, -5, 1, 7]),
+        verified=st.sampled_from([0, 0, 0, 5]),
         checking=st.sampled_from([False, False, False, True]),
     ),
     max_size=60,
@@ -42,24 +44,28 @@ LOOKS = st.lists(
 
 @given(config=CONFIGS, looks=LOOKS, can_switch=st.booleans())
 def test_it_gives_up_exactly_when_it_must(config: TransferConfig, looks: list[Look], *, can_switch: bool) -> None:
-    now_s, bytes_done, best = 0.0, 0, 0
-    checked_before = False
+    patience_s = min(config.swarm_patience_s, config.exhausted_after_s / 3)
+    now_s, bytes_done, verified = 0.0, 0, 0
+    best: int | None = None  # of all bytes that were here; what is found first is no news
+    most_verified, grew = 0, False
     quiet_s = here_s = 0.0  # since news, and since that or joining, without the time of checks
-    state = WatchState(Swarm.HYBRID, best_bytes=0, news_at_s=now_s, joined_at_s=now_s)
+    state = WatchState(Swarm.HYBRID, best_bytes=None, news_at_s=now_s, joined_at_s=now_s)
     for look in looks:
         now_s += look.after_s
         bytes_done = max(0, bytes_done + look.gained)
+        verified = min(bytes_done, verified + look.verified)
         before = state
-        state, decision = step(
-            state, Observation(now_s, bytes_done, checking=look.checking), config, can_switch=can_switch
-        )
+        seen = Observation(now_s, bytes_done, verified, checking=look.checking)
+        state, decision = step(state, seen, config, can_switch=can_switch)
         if look.checking:
             assert not isinstance(decision, GiveUp | Switch)
-            quiet_s, here_s, checked_before = max(0.0, quiet_s - here_s), 0.0, True
+            quiet_s, here_s = max(0.0, quiet_s - here_s), 0.0
             continue
         quiet_s, here_s = quiet_s + look.after_s, here_s + look.after_s
-        if checked_before:
-            best, checked_before = bytes_done, False
+        if verified > most_verified:
+            most_verified, grew = verified, best is not None
+        if best is None:
+            best = bytes_done
         elif bytes_done > best:
             best, quiet_s, here_s = bytes_done, 0.0, 0.0
             assert not isinstance(decision, GiveUp | Switch)
@@ -71,13 +77,31 @@ def test_it_gives_up_exactly_when_it_must(config: TransferConfig, looks: list[Lo
         assert quiet_s < config.exhausted_after_s + slack_s
         if isinstance(decision, Switch):
             assert can_switch
-            assert here_s >= config.swarm_patience_s - slack_s
+            assert here_s >= patience_s - slack_s
             assert decision.swarm is state.swarm is before.swarm.other
             assert state.news_at_s == before.news_at_s  # switching wins no time
-            here_s = 0.0
+            best, grew, here_s = None if grew else best, False, 0.0
         else:
             assert state.swarm is before.swarm
-            assert not can_switch or here_s < config.swarm_patience_s + slack_s
+            assert not can_switch or here_s < patience_s + slack_s
+
+
+@given(config=CONFIGS, poll_s=st.floats(0.1, 2), stays=st.lists(st.integers(0, 1000), min_size=1, max_size=20))
+def test_without_a_whole_piece_it_ends_in_time(config: TransferConfig, poll_s: float, stays: list[int]) -> None:
+    """Blocks that never become a piece, lost and given again at every change, do not keep it for ever."""
+    state = WatchState(Swarm.HYBRID, best_bytes=None, news_at_s=0.0, joined_at_s=0.0)
+    now_s, stay, most = 0.0, 0, 0
+    last_new_s = 0.0
+    for _ in range(100_000):
+        now_s += poll_s
+        bytes_done = stays[stay % len(stays)]
+        if bytes_done > most:
+            most, last_new_s = bytes_done, now_s
+        state, decision = step(state, Observation(now_s, bytes_done, 0, checking=False), config, can_switch=True)
+        if isinstance(decision, GiveUp):
+            break
+        stay += isinstance(decision, Switch)
+    assert now_s <= last_new_s + config.exhausted_after_s + poll_s + 1e-6
 
 
 @given(CONFIGS, st.integers(1, 1000))

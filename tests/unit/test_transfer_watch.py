@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ossdist.config import TransferConfig
@@ -23,8 +25,8 @@ CONFIG = TransferConfig(swarm_patience_s=10, exhausted_after_s=60, web_seed_retr
 BEGIN = WatchState(Swarm.HYBRID, best_bytes=0, news_at_s=100, joined_at_s=100)
 
 
-def seen(now_s: float, bytes_done: int = 0, *, checking: bool = False) -> Observation:
-    return Observation(now_s, bytes_done, checking=checking)
+def seen(now_s: float, bytes_done: int = 0, verified_bytes: int = 0, *, checking: bool = False) -> Observation:
+    return Observation(now_s, bytes_done, verified_bytes, checking=checking)
 
 
 def peer(*, seed: bool = True, kind: PeerKind = PeerKind.PEER) -> PeerStatus:
@@ -77,7 +79,9 @@ def test_switching_does_not_stop_the_clock() -> None:
 def test_new_bytes_are_news() -> None:
     state, decision = step(BEGIN, seen(159, 1), CONFIG, can_switch=True)
     assert decision == Stay()
-    assert state == WatchState(Swarm.HYBRID, best_bytes=1, news_at_s=159, joined_at_s=100)
+    assert state == replace(BEGIN, best_bytes=1, news_at_s=159)
+    state, _ = step(BEGIN, seen(159, 1, 1), CONFIG, can_switch=True)
+    assert state == replace(BEGIN, best_bytes=1, news_at_s=159, verified_bytes=1, grew=True)
 
 
 def test_bytes_that_come_and_go_are_no_news() -> None:
@@ -96,18 +100,42 @@ def test_time_spent_checking_does_not_count() -> None:
     assert isinstance(step(state, seen(1060), CONFIG, can_switch=True)[1], GiveUp)
 
 
-def test_what_a_check_finds_is_no_news_but_all_beyond_it_is() -> None:
-    state, _ = step(BEGIN, seen(101, 5000), CONFIG, can_switch=True)
-    state, decision = step(state, seen(111, 5000), CONFIG, can_switch=True)
+def test_what_was_on_disk_is_no_news() -> None:
+    state, decision = step(replace(BEGIN, best_bytes=None), seen(105, 5000, 5000), CONFIG, can_switch=True)
+    assert decision == Stay()
+    assert state == replace(BEGIN, best_bytes=5000, verified_bytes=5000)
+    assert isinstance(step(state, seen(110, 5000, 5000), CONFIG, can_switch=True)[1], Switch)
+
+
+def test_each_swarm_gets_its_turn_even_if_patience_is_long() -> None:
+    patient = replace(CONFIG, swarm_patience_s=1000)
+    assert step(BEGIN, seen(119.9), patient, can_switch=True)[1] == Stay()
+    assert isinstance(step(BEGIN, seen(120), patient, can_switch=True)[1], Switch)
+
+
+def test_unfinished_pieces_that_a_change_loses_are_news_when_they_come_again() -> None:
+    state, _ = step(BEGIN, seen(101, 5000, 3000), CONFIG, can_switch=True)
+    state, decision = step(state, seen(111, 5000, 3000), CONFIG, can_switch=True)
     assert isinstance(decision, Switch)
     state, _ = step(state, seen(112, checking=True), CONFIG, can_switch=True)
-    # The unfinished pieces of the other swarm are lost.
-    state, decision = step(state, seen(113, 4000), CONFIG, can_switch=True)
+    state, decision = step(state, seen(113, 3000, 3000), CONFIG, can_switch=True)
     assert decision == Stay()
-    assert state.best_bytes == 4000
+    assert state.best_bytes == 3000
     assert state.news_at_s == pytest.approx(102)
-    state, _ = step(state, seen(114, 4001), CONFIG, can_switch=True)
+    state, _ = step(state, seen(114, 3001, 3000), CONFIG, can_switch=True)
     assert state.news_at_s == 114
+
+
+def test_whoever_gives_a_block_to_everybody_who_joins_does_not_keep_us() -> None:
+    state, now_s, joined_s = BEGIN, 100.0, 100.0
+    while now_s < 1000:
+        now_s += 0.5
+        state, decision = step(state, seen(now_s, 1 if now_s > joined_s + 1 else 0), CONFIG, can_switch=True)
+        if isinstance(decision, Switch):
+            joined_s = now_s
+        if isinstance(decision, GiveUp):
+            break
+    assert now_s == pytest.approx(161, abs=1)
 
 
 def test_pieces_come_in_order_only_when_nobody_trades() -> None:
@@ -123,3 +151,30 @@ def test_a_web_seed_is_asked_again_after_doubling_pauses() -> None:
 def test_each_swarm_has_another() -> None:
     assert {swarm.other for swarm in Swarm} == set(Swarm)
     assert all(swarm.other.other is swarm for swarm in Swarm)
+
+
+def test_a_block_for_everybody_who_joins_keeps_nobody_for_ever() -> None:
+    """Unfinished pieces are lost at each change of swarms; regaining them is news once, not again and again."""
+    config = TransferConfig(swarm_patience_s=10, exhausted_after_s=60)
+    state = WatchState(Swarm.HYBRID, best_bytes=None, news_at_s=0.0, joined_at_s=0.0)
+    partial = 0
+    for second in range(600):
+        state, decision = step(state, Observation(float(second), partial, 0, checking=False), config, can_switch=True)
+        if isinstance(decision, GiveUp):
+            break
+        partial = 0 if isinstance(decision, Switch) else 16_384
+    else:
+        raise AssertionError("it never gave up")
+    assert second <= 130
+
+
+def test_each_swarm_has_its_turn_however_short_the_time() -> None:
+    config = TransferConfig(swarm_patience_s=10, exhausted_after_s=3)
+    state = WatchState(Swarm.HYBRID, best_bytes=None, news_at_s=0.0, joined_at_s=0.0)
+    seen: list[object] = []
+    for tick in range(40):
+        state, decision = step(state, Observation(tick / 10, 0, 0, checking=False), config, can_switch=True)
+        seen.append(type(decision))
+        if isinstance(decision, GiveUp):
+            break
+    assert seen.index(Switch) < seen.index(GiveUp)
