@@ -106,7 +106,8 @@ class Workspace:
     @staticmethod
     def exists(target: Path, key: str) -> bool:
         """Whether there is one already."""
-        return _folder(target, key).is_dir()
+        with reading(target):
+            return _folder(target, key).is_dir()
 
     @property
     def data(self) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,44 +29,61 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
 
 @dataclass
 class ScriptedServer:
-    """Answers each path with bytes as they are, then closes, holds, or drips.
+    """Answers each path with bytes as they are, then closes, holds, or goes on; or drips them.
 
     Attributes:
         url: Its address.
         asked: Request heads, in order.
+        connections: How many were made.
+        reached: Set when the first request has come.
+        left: Set when a client has gone from a path that is held or dripped.
     """
 
     answers: dict[str, bytes]
     hold: frozenset[str] = frozenset()
     drip: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
+    tls: ssl.SSLContext | None = None
     url: str = ""
+    connections: int = 0
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list[str])
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.asked.append(head)
-            path = head.split()[1]
-            answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-            if path in self.drip:
-                for byte in answer:
-                    writer.write(bytes([byte]))
-                    await writer.drain()
-                    await asyncio.sleep(0.05)  # this is the fault itself: a byte now and then
-            writer.write(answer if path not in self.drip else b"")
-            await writer.drain()
-            if path in self.hold:
-                await reader.read()  # until the client gives up
+            while await self.answer(reader, writer) in self.keep:
+                pass
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            self.left.set()
         finally:
             writer.close()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head)
+        self.reached.set()
+        path = head.split()[1]
+        answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        if path in self.drip:
+            for byte in answer:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.05)  # this is the fault itself: a byte now and then
+        else:
+            writer.write(answer)
+            await writer.drain()
+        if path in self.hold:
+            await reader.read()  # until the client gives up
+            self.left.set()
+        return path
 
 
 @asynccontextmanager
 async def serving(server: ScriptedServer) -> AsyncGenerator[ScriptedServer]:
-    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, ssl=server.tls)
+    server.url = f"http{'s' if server.tls else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:
@@ -207,3 +226,104 @@ async def test_silence_and_drip_feed_end_in_time() -> None:
             with pytest.raises(MirrorError, match=match):
                 await fetch(server, path)
             assert loop.time() - begin_s < 5
+
+
+DRIPPED = {
+    "/headers": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1000 + b"\r\nContent-Length: 0\r\n\r\n",
+    "/patience": b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+    "/body": b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + b"z" * 1000,
+    "/endless": b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 1000,
+}
+
+
+async def threads_end(within_s: float) -> None:
+    """The last of a test: no worker thread goes on."""
+    await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), within_s)
+
+
+async def ends_late_but_ends(documents: HttpDocuments, path: str) -> None:
+    loop = asyncio.get_running_loop()
+    begin_s = loop.time()
+    with pytest.raises(MirrorError, match="longer than 1 s"):
+        await documents.fetch(path, limit_bytes=1_000_000)
+    await documents.close()
+    await threads_end(1)
+    assert loop.time() - begin_s < QUICK.total_timeout_s + 1
+
+
+@pytest.mark.parametrize("path", DRIPPED)
+@asynchronous
+async def test_drip_feed_ends_in_time_with_its_thread(path: str) -> None:
+    async with serving(ScriptedServer(DRIPPED, drip=frozenset(DRIPPED))) as server:
+        await ends_late_but_ends(HttpDocuments(server.url, QUICK), path.lstrip("/"))
+
+
+@asynchronous
+async def test_drip_feed_over_a_kept_connection_ends_in_time() -> None:
+    answers = {**DRIPPED, "/x": GOOD}
+    async with serving(ScriptedServer(answers, drip=frozenset(DRIPPED), keep=frozenset({"/x"}))) as server:
+        documents = HttpDocuments(server.url, QUICK)
+        assert await documents.fetch("x", limit_bytes=100) == BODY
+        assert await documents.fetch("x", limit_bytes=100) == BODY
+        await ends_late_but_ends(documents, "headers")
+        assert server.connections == 1
+
+
+@asynchronous
+async def test_drip_feed_with_tls_ends_in_time(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    context.load_cert_chain(tmp_path / "server.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with serving(ScriptedServer(DRIPPED, drip=frozenset(DRIPPED), tls=context)) as server:
+        config = replace(QUICK, ca_bundle=tmp_path / "ca.pem")
+        await ends_late_but_ends(HttpDocuments(server.url, config), "headers")
+
+
+@asynchronous
+async def test_cancelled_fetch_ends_its_thread() -> None:
+    patient = FetchConfig(read_timeout_s=60, total_timeout_s=60)
+    async with serving(ScriptedServer({"/silent": b""}, hold=frozenset({"/silent"}))) as server:
+        documents = HttpDocuments(server.url, patient)
+        fetching = asyncio.create_task(documents.fetch("silent", limit_bytes=5))
+        await asyncio.wait_for(server.reached.wait(), 5)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        await asyncio.wait_for(server.left.wait(), 1)
+        await documents.close()
+        await threads_end(1)
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "location",
+    [b"http://[::1", b"http://a..b/", b"http://" + b"a" * 80 + b".example/", b"//\xff\xfe", b"/\xff", b"http://:x/"],
+)
+@asynchronous
+async def test_redirects_to_no_address_are_the_mirrors_fault(location: bytes) -> None:
+    answer = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
+    async with serving(ScriptedServer({"/x": answer})) as server:
+        with pytest.raises(MirrorError):
+            await fetch(server, "x")
+
+
+@asynchronous
+async def test_body_of_a_redirect_is_not_read() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /good\r\nContent-Length: 1000000000\r\n\r\n"
+    async with serving(ScriptedServer({"/x": moved, "/good": GOOD}, hold=frozenset({"/x"}))) as server:
+        assert await fetch(server, "x") == BODY
+
+
+@asynchronous
+async def test_redirect_to_a_name_beyond_ascii() -> None:
+    moved = "HTTP/1.1 302 Found\r\nLocation: /größe\r\nContent-Length: 0\r\n\r\n".encode()
+    async with serving(ScriptedServer({"/x": moved, "/gr%C3%B6%C3%9Fe": GOOD})) as server:
+        assert await fetch(server, "x") == BODY
+
+
+@asynchronous
+async def test_pipe_in_a_folder_is_no_document(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MirrorError, match="no regular file"):
+        await FolderDocuments(tmp_path).fetch("pipe", limit_bytes=5)

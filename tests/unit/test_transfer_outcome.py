@@ -1,0 +1,158 @@
+"""The report of a finished download."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ossdist.config import SwarmConfig, TransferConfig
+from ossdist.release.model import File, HybridTorrent, Release, V1Torrent
+from ossdist.release.report import BytesFrom, Outcome, SourceReport
+from ossdist.release.trust import SignedBy, TrustedRelease
+from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
+from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
+from ossdist.transfer.outcome import download_report
+from ossdist.transfer.run import Transfer, TransferJob
+from ossdist.transfer.session import PeerKind
+from ossdist.transfer.watch import Swarm
+
+if TYPE_CHECKING:
+    from ossdist.events import TransferEvent
+
+TO = Path("/to")
+MIRROR, OTHER_MIRROR = "http://mirror.example/", "http://other.example/"
+PEER = str(Address("192.0.2.1", 6881))
+RELEASE = TrustedRelease(
+    release=Release(
+        name="tool",
+        version="1.0",
+        purl="pkg:generic/tool@1.0",
+        issued=datetime(2026, 1, 1, tzinfo=UTC),
+        files=(File(path="a", length=300, sha256="aa" * 32), File(path="b/c", length=700, sha256="bb" * 32)),
+        hybrid=HybridTorrent(info_hash_v1="11" * 20, info_hash_v2="22" * 32, piece_length=16384),
+        v1=V1Torrent(info_hash_v1="33" * 20, piece_length=16384),
+    ),
+    document=b"{}",
+    signed_by=SignedBy("release", 1, ("AB" * 20,)),
+)
+
+
+def finished(
+    *, peer: int = 0, mirror: int = 0, reused_bytes: int = 0, config: TransferConfig | None = None
+) -> Transfer:
+    """A transfer to which these sources gave so much."""
+
+    async def make() -> Transfer:
+        network = MemoryNetwork(clock=LoopClock(), rng=Random(1))
+        session = await MemorySession.open(SwarmConfig(), network=network)
+        hybrid = Metainfo("tool", b"", InfoHashes("11" * 20, "22" * 32), 16384, 1000, ())
+        v1 = replace(hybrid, info_hashes=InfoHashes("33" * 20, None))
+        job = TransferJob(
+            title="tool 1.0",
+            torrents={Swarm.HYBRID: hybrid, Swarm.V1: v1},
+            save_path=TO,
+            web_seeds=(MIRROR, OTHER_MIRROR),
+        )
+        return Transfer(
+            session=session,
+            job=job,
+            config=config or TransferConfig(),
+            clock=network.clock,
+            on_event=_tell_nobody,
+            save_resume=_keep_nothing,
+            _initial_bytes=reused_bytes,
+        )
+
+    transfer = run_virtual(make())
+    for source, kind, count in (
+        (PEER, PeerKind.PEER, peer),
+        (MIRROR, PeerKind.WEB_SEED, mirror),
+    ):
+        if count:
+            transfer.tally.by_source[source] = count
+            transfer.tally.kinds[source] = kind
+    return transfer
+
+
+def _tell_nobody(_: TransferEvent) -> None:
+    pass
+
+
+async def _keep_nothing(_: bytes) -> None:
+    pass
+
+
+def bytes_from(transfer: Transfer | None) -> list[BytesFrom]:
+    return [file.bytes_from for file in download_report(RELEASE, TO, transfer, seconds=1).files]
+
+
+def test_a_download_is_reported_file_by_file() -> None:
+    transfer = finished(peer=600, mirror=400)
+    transfer.failures[MIRROR] = 2
+    report = download_report(RELEASE, TO, transfer, seconds=12.5)
+    assert (report.name, report.version, report.seconds, report.swarm) == ("tool", "1.0", 12.5, "hybrid")
+    assert [(file.path, file.bytes, file.sha256) for file in report.files] == [
+        ("/to/a", 300, "aa" * 32),
+        ("/to/b/c", 700, "bb" * 32),
+    ]
+    assert all(file.verified and file.report.passed for file in report.files)
+    assert bytes_from(transfer) == [BytesFrom(swarm=180, mirror=120), BytesFrom(swarm=420, mirror=280)]
+    assert report.sources == (
+        SourceReport("swarm", 600),
+        SourceReport(MIRROR, 400, 2),
+        SourceReport(OTHER_MIRROR, 0),
+    )
+    checks = {check.name: check for check in report.files[0].report.checks}
+    assert set(checks) == {"release signature", "length", "pieces", "sha256", "provenance"}
+    assert all(check.outcome is Outcome.PASS for check in checks.values())
+    assert "AB" * 20 in checks["release signature"].detail
+    assert "v2" in checks["pieces"].detail
+    assert checks["provenance"].detail == "swarm 180, mirror 120, delta 0, reuse 0 bytes"
+
+
+def test_what_was_there_already_needs_no_source() -> None:
+    report = download_report(RELEASE, TO, None, seconds=0.1)
+    assert bytes_from(None) == [BytesFrom(reuse=300), BytesFrom(reuse=700)]
+    assert (report.sources, report.swarm) == ((), "")
+    assert all(file.verified for file in report.files)
+    (pieces,) = [check for check in report.files[0].report.checks if check.name == "pieces"]
+    assert pieces.outcome is Outcome.SKIPPED
+
+
+def test_the_v1_swarms_pieces_are_named_as_such() -> None:
+    transfer = finished(peer=1000)
+    transfer.swarm = Swarm.V1
+    report = download_report(RELEASE, TO, transfer, seconds=1)
+    assert report.swarm == "v1"
+    (pieces,) = [check for check in report.files[0].report.checks if check.name == "pieces"]
+    assert pieces.detail == "1 pieces, SHA-1 (v1)"
+
+
+def test_a_file_whose_hash_was_not_asked_for_does_not_pass() -> None:
+    transfer = finished(peer=1000, config=TransferConfig(whole_file_hash=False))
+    assert not any(file.verified for file in download_report(RELEASE, TO, transfer, seconds=1).files)
+
+
+@pytest.mark.parametrize(
+    ("counted", "reported"),
+    [
+        (BytesFrom(swarm=1000), BytesFrom(swarm=1000)),
+        (BytesFrom(mirror=1000), BytesFrom(mirror=1000)),
+        (BytesFrom(swarm=5000, mirror=300), BytesFrom(swarm=700, mirror=300)),  # peers sent wrong pieces as well
+        (BytesFrom(swarm=10, mirror=9000), BytesFrom(mirror=1000)),
+        (BytesFrom(mirror=900), BytesFrom(mirror=1000)),  # the last of it was not seen, but there was nobody else
+        (BytesFrom(swarm=300, mirror=100, reuse=500), BytesFrom(swarm=400, mirror=100, reuse=500)),
+        (BytesFrom(reuse=9999), BytesFrom(reuse=1000)),
+    ],
+)
+def test_shares_fit_the_length_whatever_was_counted(counted: BytesFrom, reported: BytesFrom) -> None:
+    shares = bytes_from(finished(peer=counted.swarm, mirror=counted.mirror, reused_bytes=counted.reuse))
+    assert sum(share.swarm for share in shares) == reported.swarm
+    assert sum(share.mirror for share in shares) == reported.mirror
+    assert sum(share.reuse for share in shares) == reported.reuse
+    assert [share.swarm + share.mirror + share.delta + share.reuse for share in shares] == [300, 700]

@@ -1,0 +1,577 @@
+"""A transfer over a network in memory, in virtual time: minutes of waiting take milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import random
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ossdist import events
+from ossdist.config import SwarmConfig, TransferConfig
+from ossdist.errors import DiskFullError, SourcesExhaustedError, StorageError, SwarmError
+from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, MemoryTorrent, run_virtual
+from ossdist.transfer.metainfo import Address
+from ossdist.transfer.run import Transfer, TransferJob
+from ossdist.transfer.session import AddTorrent, EventsLost, PeerKind
+from ossdist.transfer.watch import Swarm
+from tests.programs.payload import tree_digests
+from tests.torrents import NAME, damage, several, single
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from ossdist.transfer.metainfo import Metainfo
+    from tests.torrents import Payload
+
+CONFIG = TransferConfig(
+    poll_s=0.5, resume_save_s=5.0, swarm_patience_s=10.0, exhausted_after_s=60.0, web_seed_retry_s=2.0
+)
+DEAD = Address("192.0.2.1", 6881)
+RATE = 20_000
+"""At this rate the payload takes ten seconds."""
+
+
+@dataclass
+class Lab:
+    """A network, a release in it, and whoever downloads it."""
+
+    folder: Path
+    payload: Payload
+    network: MemoryNetwork
+    events: list[events.TransferEvent] = field(default_factory=list[events.TransferEvent])
+    saved: list[bytes] = field(default_factory=list[bytes])
+
+    async def session(self, *, up: int = 0) -> MemorySession:
+        return await MemorySession.open(SwarmConfig(upload_bytes_per_s=up), network=self.network)
+
+    async def seed(self, metainfo: Metainfo, *, up: int = 0) -> tuple[Address, MemoryTorrent]:
+        """Somebody who has everything."""
+        session = await self.session(up=up)
+        torrent = await session.add(AddTorrent(source=metainfo, save_path=self.payload.folder, seed=True))
+        return Address(session.host.name, session.listen_port), torrent
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "target"
+
+    async def transfer(
+        self,
+        *,
+        peers: tuple[Address, ...] = (),
+        trackers: tuple[str, ...] = (),
+        web_seeds: tuple[str, ...] = (),
+        swarms: tuple[Swarm, ...] = (Swarm.HYBRID, Swarm.V1),
+        resume_data: bytes | None = None,
+        has_data: bool = False,
+        config: TransferConfig = CONFIG,
+    ) -> Transfer:
+        async def save(data: bytes) -> None:
+            self.saved.append(data)
+
+        torrents = {Swarm.HYBRID: self.payload.hybrid, Swarm.V1: self.payload.v1}
+        job = TransferJob(
+            title="tool 1.0",
+            torrents={swarm: torrents[swarm] for swarm in swarms},
+            save_path=self.target,
+            peers=peers,
+            trackers=trackers,
+            web_seeds=web_seeds,
+            has_data=has_data,
+            resume_data=resume_data,
+            resume_trusted=resume_data is not None,
+        )
+        return Transfer(
+            session=await self.session(),
+            job=job,
+            config=config,
+            clock=self.network.clock,
+            on_event=self.events.append,
+            save_resume=save,
+        )
+
+    def seen(self, kind: type[events.TransferEvent]) -> list[events.TransferEvent]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def now_s(self) -> float:
+        return self.network.clock.monotonic_s()
+
+
+def in_lab(test: Callable[[Lab], Coroutine[None, None, None]]) -> Callable[[Path], None]:
+    """Makes an asynchronous test of a lab one that pytest can call, in virtual time."""
+
+    async def prepare(folder: Path) -> None:
+        network = MemoryNetwork(clock=LoopClock(), rng=random.Random(1))
+        await test(Lab(folder, single(folder / "seed"), network))
+
+    @functools.wraps(prepare)
+    def run(tmp_path: Path) -> None:
+        run_virtual(prepare(tmp_path))
+
+    del run.__wrapped__  # pytest would ask for the inner argument
+    return run
+
+
+# --- it works --------------------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_everything_arrives_and_is_told(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,))
+    assert transfer.verified_until(NAME, 7) == 7
+    with pytest.raises(SwarmError, match="no swarm"):
+        _ = transfer.torrent
+    await transfer.run()
+    total = lab.payload.hybrid.total
+    assert tree_digests(lab.target) == lab.payload.digests
+    assert lab.now_s == pytest.approx(total / RATE, abs=CONFIG.poll_s)
+    assert transfer.swarm is Swarm.HYBRID
+    assert transfer.metainfo == lab.payload.hybrid
+    assert transfer.verified_until(NAME, 0) == total
+    assert transfer.tally.by_source == {str(peer): total}
+    assert transfer.tally.total(PeerKind.PEER) == total
+    assert transfer.reused_bytes == 0
+    assert transfer.failures == {}
+    assert all(await transfer.torrent.pieces())
+
+    progress = [event for event in lab.events if isinstance(event, events.Progress)]
+    assert len(progress) == len(lab.events) >= total / RATE / CONFIG.poll_s
+    done = [event.bytes_done for event in progress]
+    assert done == sorted(done)
+    last = progress[-1]
+    assert (last.bytes_done, last.bytes_total, last.peers, last.mirrors) == (total, total, 1, 0)
+    assert (last.bytes_from_peers, last.bytes_from_mirrors) == (total, 0)
+    assert progress[10].bytes_per_s == pytest.approx(RATE, rel=0.2)
+    assert progress[10].eta_s == pytest.approx(total / RATE - 5, abs=1.5)
+    assert len(lab.saved) == 1  # after five seconds; at ten it is over
+
+    await transfer.leave()
+    await transfer.leave()
+    assert len(lab.saved) == 2
+    with pytest.raises(SwarmError):
+        _ = transfer.torrent
+
+
+@in_lab
+async def test_whoever_waits_for_bytes_is_woken_as_they_are_verified(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,))
+    positions: list[int] = []
+
+    async def follow() -> None:
+        position = 0
+        while position < lab.payload.hybrid.total:
+            async with transfer.more:
+                await transfer.more.wait()
+            position = transfer.verified_until(NAME, position)
+            positions.append(position)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(transfer.run(), follow())
+    assert positions == sorted(positions)
+    # With seeds alone pieces come in order, so that whoever follows is never far behind.
+    assert len(set(positions)) >= lab.payload.hybrid.num_pieces - 2
+
+
+@in_lab
+async def test_peers_and_mirrors_give_together(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    server = lab.network.add_web_server("http://mirror.example/", lab.payload.folder, bytes_per_s=RATE)
+    transfer = await lab.transfer(peers=(peer,), web_seeds=(server.url,))
+    await transfer.run()
+    total = lab.payload.hybrid.total
+    assert lab.now_s == pytest.approx(total / RATE / 2, abs=2)
+    assert set(transfer.tally.by_source) == {str(peer), server.url}
+    assert transfer.tally.total(PeerKind.PEER) + transfer.tally.total(PeerKind.WEB_SEED) == total
+    assert transfer.tally.total(PeerKind.WEB_SEED) == pytest.approx(total / 2, rel=0.2)
+    last = lab.seen(events.Progress)[-1]
+    assert isinstance(last, events.Progress)
+    assert (last.peers, last.mirrors) == (1, 1)
+
+
+@in_lab
+async def test_pieces_are_traded_rarest_first(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    other = await lab.session()
+    leecher = await other.add(AddTorrent(source=lab.payload.hybrid, save_path=lab.folder / "other", peers=(peer,)))
+    transfer = await lab.transfer(peers=(peer, Address(other.host.name, other.listen_port)))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(3)
+    here = await transfer.torrent.pieces()
+    assert 2 <= sum(here) < len(here)
+    assert here != tuple(sorted(here, reverse=True))  # not in order
+    await running
+    assert transfer.tally.by_source[str(Address(other.host.name, other.listen_port))] > 0
+    assert (await leecher.status()).payload_upload > 0
+
+
+@in_lab
+async def test_a_tracker_is_enough(lab: Lab) -> None:
+    tracker = lab.network.add_tracker("http://tracker.example/announce")
+    session = await lab.session()
+    await session.add(
+        AddTorrent(source=lab.payload.hybrid, save_path=lab.payload.folder, seed=True, trackers=(tracker.url,))
+    )
+    transfer = await lab.transfer(trackers=("http://dead.example/announce", tracker.url))
+    await transfer.run()
+    assert lab.seen(events.SourceFailed)[0] == events.SourceFailed("http://dead.example/announce", "Connection refused")
+    assert transfer.failures == {"http://dead.example/announce": 1}
+
+
+@in_lab
+async def test_lost_events_are_made_up_for(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(2)
+    torrent = transfer.torrent
+    assert isinstance(torrent, MemoryTorrent)
+    before = transfer.verified_until(NAME, 0)
+    torrent.exchange.note_piece(transfer.metainfo.num_pieces - 1)  # nobody hears of it
+    torrent.publish(EventsLost())
+    await lab.network.clock.sleep(0.1)
+    assert transfer.verified_until(NAME, lab.payload.hybrid.total - 1) == lab.payload.hybrid.total
+    assert transfer.verified_until(NAME, 0) >= before > 0
+    await running
+
+
+# --- other swarms ----------------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_it_goes_to_the_other_swarm_when_nobody_is_in_the_first(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.v1)
+    transfer = await lab.transfer(peers=(peer, DEAD))
+    await transfer.run()
+    assert tree_digests(lab.target) == lab.payload.digests
+    assert transfer.swarm is Swarm.V1
+    assert transfer.metainfo == lab.payload.v1
+    assert lab.seen(events.SwarmSwitched) == [events.SwarmSwitched("v1", "the hybrid swarm gave nothing for 10.0 s")]
+    assert lab.now_s == pytest.approx(CONFIG.swarm_patience_s, abs=2)
+    saved = len(lab.saved)
+    await transfer.leave()
+    assert len(lab.saved) == saved  # the v1 swarm's state would not fit
+
+
+@in_lab
+async def test_what_one_swarm_gave_is_not_fetched_again_from_the_other(lab: Lab) -> None:
+    first, hybrid_seed = await lab.seed(lab.payload.hybrid, up=RATE)
+    second, _ = await lab.seed(lab.payload.v1, up=RATE)
+    transfer = await lab.transfer(peers=(first, second))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(5)
+    await hybrid_seed.remove()
+    await running
+    assert transfer.swarm is Swarm.V1
+    assert tree_digests(lab.target) == lab.payload.digests
+    given = transfer.tally.by_source
+    assert given[str(first)] == pytest.approx(5 * RATE, rel=0.25)
+    # What came between the last look and the seed's end is not in the tally.
+    counted = given[str(first)] + given[str(second)]
+    assert 0 <= lab.payload.hybrid.total - counted <= lab.payload.hybrid.piece_length
+    status = await transfer.torrent.status()
+    assert status.payload_download == given[str(second)]
+    assert not lab.seen(events.Resumed)
+
+
+@in_lab
+async def test_it_goes_to_and_fro_until_it_gives_up(lab: Lab) -> None:
+    transfer = await lab.transfer(peers=(DEAD,))
+    with pytest.raises(SourcesExhaustedError):
+        await transfer.run()
+    swarms = [event.swarm for event in lab.events if isinstance(event, events.SwarmSwitched)]
+    assert swarms == ["v1", "hybrid", "v1", "hybrid", "v1"]
+    await transfer.leave()
+
+
+# --- nobody gives anything -------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_it_gives_up_in_time_and_names_every_source(lab: Lab) -> None:
+    tracker, mirror = "http://dead.example/announce", "http://mirror.example/"
+    gone = lab.network.add_web_server("http://gone.example/", lab.folder)
+    silent = await lab.session()  # somebody who has not got the torrent
+    stranger = Address(silent.host.name, silent.listen_port)
+    transfer = await lab.transfer(
+        peers=(DEAD, stranger), trackers=(tracker,), web_seeds=(mirror, gone.url), swarms=(Swarm.HYBRID,)
+    )
+    with pytest.raises(SourcesExhaustedError) as caught:
+        await transfer.run()
+    error = caught.value
+    assert CONFIG.exhausted_after_s <= lab.now_s <= CONFIG.exhausted_after_s + CONFIG.poll_s
+    assert (error.bytes_done, error.bytes_total) == (0, lab.payload.hybrid.total)
+    assert error.attempts == {
+        tracker: "Connection refused",
+        mirror: "Connection refused",
+        gone.url: "404 Not Found",
+        str(DEAD): "Connection refused",
+        str(stranger): "End of file",
+    }
+    assert all(source in str(error) for source in error.attempts)
+    await transfer.leave()
+
+
+@in_lab
+async def test_a_silent_source_is_named_as_well(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=1)
+    transfer = await lab.transfer(peers=(peer,), swarms=(Swarm.HYBRID,))
+    with pytest.raises(SourcesExhaustedError) as caught:
+        await transfer.run()
+    assert caught.value.attempts == {
+        "1 connected peer(s)": "gave nothing",
+        str(peer): "no connection, or nothing came",
+    }
+
+
+@in_lab
+async def test_what_was_there_before_the_end_is_kept(lab: Lab) -> None:
+    peer, seed = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(5)
+    await seed.remove()
+    with pytest.raises(SourcesExhaustedError) as caught:
+        await running
+    assert lab.now_s <= 5 + CONFIG.exhausted_after_s + CONFIG.poll_s
+    assert caught.value.bytes_done >= 4 * RATE
+    await transfer.leave()
+    assert (lab.target / NAME).stat().st_size >= caught.value.bytes_done
+
+
+@in_lab
+async def test_a_slow_source_is_not_given_up(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=lab.payload.hybrid.piece_length // 8)
+    transfer = await lab.transfer(peers=(peer,))
+    await transfer.run()
+    assert lab.now_s > CONFIG.exhausted_after_s
+    assert not lab.seen(events.SwarmSwitched)
+
+
+@in_lab
+async def test_a_source_that_comes_back_in_time_is_used(lab: Lab) -> None:
+    session = await lab.session()
+    transfer = await lab.transfer(peers=(Address(session.host.name, session.listen_port),), swarms=(Swarm.HYBRID,))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(CONFIG.exhausted_after_s / 2)
+    await session.add(AddTorrent(source=lab.payload.hybrid, save_path=lab.payload.folder, seed=True))
+    await running
+    assert lab.now_s < CONFIG.exhausted_after_s
+
+
+# --- wrong data ------------------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_a_poisoner_is_reported_and_the_file_is_right(lab: Lab) -> None:
+    evil, poison = await lab.seed(lab.payload.hybrid, up=RATE)
+    poison.exchange.host.poisons = True
+    good, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(evil, good))
+    await transfer.run()
+    assert tree_digests(lab.target) == lab.payload.digests
+    assert lab.seen(events.PeerBanned) == [events.PeerBanned(str(evil))]
+    assert len(lab.seen(events.PieceRefused)) == 1
+
+
+@in_lab
+async def test_nothing_but_poison_ends_in_time(lab: Lab) -> None:
+    evil, poison = await lab.seed(lab.payload.hybrid)
+    poison.exchange.host.poisons = True
+    server = lab.network.add_web_server("http://mirror.example/", lab.payload.folder)
+    server.corrupt = frozenset(range(0, lab.payload.hybrid.total, 1000))
+    transfer = await lab.transfer(peers=(evil,), web_seeds=(server.url,), swarms=(Swarm.HYBRID,))
+    with pytest.raises(SourcesExhaustedError) as caught:
+        await transfer.run()
+    assert lab.now_s <= CONFIG.exhausted_after_s + CONFIG.poll_s
+    assert caught.value.attempts[str(evil)] == "banned for wrong data"
+    assert caught.value.attempts[server.url] == "peer banned"
+    assert len(lab.seen(events.PieceRefused)) == 2  # each was asked once
+    assert transfer.failures == {server.url: 1}
+
+
+# --- mirrors ---------------------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_a_mirror_that_refuses_is_asked_again_after_growing_pauses(lab: Lab) -> None:
+    server = lab.network.add_web_server("http://mirror.example/", lab.payload.folder)
+    server.status = "503 Service Unavailable"
+    transfer = await lab.transfer(web_seeds=(server.url,))
+    running = asyncio.create_task(transfer.run())
+    tries: list[float] = []
+    while len(tries) < 4:
+        await lab.network.clock.sleep(0.1)
+        tries.extend([lab.now_s] * (len(lab.seen(events.SourceFailed)) - len(tries)))
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses == pytest.approx([2, 4, 8], abs=0.7)
+    server.status = ""
+    await running
+    assert tree_digests(lab.target) == lab.payload.digests
+    assert transfer.failures == {server.url: 4}
+    assert transfer.tally.by_source[server.url] == lab.payload.hybrid.total
+    assert lab.seen(events.SwarmSwitched)  # which alone did not make the mirror be asked again
+
+
+@in_lab
+async def test_a_mirror_that_gave_something_begins_with_a_short_pause(lab: Lab) -> None:
+    server = lab.network.add_web_server("http://mirror.example/", lab.payload.folder, bytes_per_s=RATE)
+    server.status = "503 Service Unavailable"
+    transfer = await lab.transfer(web_seeds=(server.url,), swarms=(Swarm.HYBRID,))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(12)  # refused at 1, 3 and 7 seconds
+    server.status = ""
+    await lab.network.clock.sleep(8)
+    failed = len(lab.seen(events.SourceFailed))
+    server.status = "503 Service Unavailable"
+    await lab.network.clock.sleep(1)
+    assert len(lab.seen(events.SourceFailed)) == failed + 1
+    server.status = ""
+    began_s = lab.now_s
+    received = transfer.tally.by_source[server.url]
+    while transfer.tally.by_source[server.url] == received:
+        await lab.network.clock.sleep(0.1)
+    assert lab.now_s - began_s < 2 * CONFIG.web_seed_retry_s + 2
+    await running
+
+
+@in_lab
+async def test_a_mirror_that_dies_half_way_is_asked_after_growing_pauses(lab: Lab) -> None:
+    server = lab.network.add_web_server("http://mirror.example/", lab.payload.folder, bytes_per_s=RATE)
+    transfer = await lab.transfer(web_seeds=(server.url,), swarms=(Swarm.HYBRID,))
+    running = asyncio.create_task(transfer.run())
+    await lab.network.clock.sleep(5)
+    server.status = "503 Service Unavailable"
+    await lab.network.clock.sleep(30)
+    assert 3 <= transfer.failures[server.url] <= 5  # after 2, 6, 14 and 30 seconds
+    server.status = ""
+    await running
+    assert tree_digests(lab.target) == lab.payload.digests
+
+
+# --- the disk --------------------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_a_full_disk_is_named(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid)
+    lab.target.mkdir()
+    (lab.target / NAME).symlink_to("/dev/full")
+    transfer = await lab.transfer(peers=(peer,))
+    with pytest.raises(DiskFullError) as caught:
+        await transfer.run()
+    assert caught.value.path == lab.target / NAME
+    await transfer.leave()
+
+
+@in_lab
+async def test_a_disk_that_refuses_is_named(lab: Lab) -> None:
+    lab.target.write_text("no folder")
+    transfer = await lab.transfer()
+    with pytest.raises(StorageError, match="Not a directory") as caught:
+        await transfer.run()
+    assert not isinstance(caught.value, DiskFullError)
+    assert caught.value.path == lab.target / NAME
+    await transfer.leave(keep_state=False)
+    assert lab.saved == []
+
+
+def test_the_error_number_decides_what_a_full_disk_is() -> None:
+    assert {errno.ENOSPC, errno.EDQUOT} == {28, 122}
+
+
+# --- ending and going on ---------------------------------------------------------------------------------
+
+
+@in_lab
+async def test_what_was_cancelled_goes_on_where_it_was(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    first = await lab.transfer(peers=(peer,))
+    running = asyncio.create_task(first.run())
+    await lab.network.clock.sleep(4)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    here = sum(await first.torrent.pieces()) * lab.payload.hybrid.piece_length
+    assert here >= 3 * RATE
+    await first.leave()
+    assert len(lab.saved) == 1
+
+    lab.events.clear()
+    second = await lab.transfer(peers=(peer,), resume_data=lab.saved[-1], has_data=True)
+    await second.run()
+    assert second.reused_bytes == here
+    assert lab.seen(events.Resumed) == [events.Resumed(here, rechecked=False)]
+    assert second.tally.total(PeerKind.PEER) == lab.payload.hybrid.total - here
+    assert tree_digests(lab.target) == lab.payload.digests
+
+
+@in_lab
+async def test_data_without_a_state_are_checked(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid)
+    lab.target.mkdir()
+    (lab.target / NAME).write_bytes(lab.payload.file.read_bytes()[:100_000])
+    damage(lab.target / NAME, [0])
+    transfer = await lab.transfer(peers=(peer,), has_data=True)
+    await transfer.run()
+    length = lab.payload.hybrid.piece_length
+    here = 100_000 // length * length - length
+    assert lab.seen(events.Resumed) == [events.Resumed(here, rechecked=True)]
+    assert transfer.reused_bytes == here
+    assert tree_digests(lab.target) == lab.payload.digests
+
+
+@in_lab
+async def test_what_is_complete_already_needs_nobody(lab: Lab) -> None:
+    lab.payload.copy(lab.target)
+    transfer = await lab.transfer(has_data=True)
+    await transfer.run()
+    assert transfer.reused_bytes == lab.payload.hybrid.total
+    assert transfer.verified_until(NAME, 0) == lab.payload.hybrid.total
+    assert transfer.tally.by_source == {}
+
+
+@in_lab
+async def test_a_torrent_that_is_there_already_is_an_error(lab: Lab) -> None:
+    transfer = await lab.transfer()
+    await transfer.session.add(AddTorrent(source=lab.payload.hybrid, save_path=lab.folder / "elsewhere"))
+    with pytest.raises(SwarmError, match="already"):
+        await transfer.run()
+    await transfer.leave()
+
+
+@in_lab
+async def test_a_state_that_cannot_be_saved_does_not_keep_it_from_leaving(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid)
+    transfer = await lab.transfer(peers=(peer,))
+    await transfer.run()
+    torrent = transfer.torrent
+
+    async def refuse(_: bytes) -> None:
+        raise DiskFullError(lab.target)
+
+    transfer.save_resume = refuse
+    await transfer.leave()
+    with pytest.raises(SwarmError):
+        await torrent.status()
+
+
+def test_several_files_arrive(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        lab = Lab(tmp_path, several(tmp_path / "seed"), MemoryNetwork(clock=LoopClock(), rng=random.Random(1)))
+        peer, _ = await lab.seed(lab.payload.v1)
+        transfer = await lab.transfer(peers=(peer,), config=replace(CONFIG, swarm_patience_s=1))
+        await transfer.run()
+        assert tree_digests(lab.target) == lab.payload.digests
+        for file in transfer.metainfo.files:
+            assert transfer.verified_until(file.path, 0) == file.length
+
+    run_virtual(scenario())
