@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from ossdist.errors import NotFoundError
+from ossdist.errors import (
+    ManifestMismatchError,
+    NotFoundError,
+    OssdistError,
+    SignatureError,
+    SourceError,
+    TorrentMismatchError,
+)
 from ossdist.mirrors.documents import HttpDocuments, open_documents
 from ossdist.release import layout, model, trust
 from ossdist.release.signing import GpgVerifier
 from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
+from ossdist.release.trust import CheckedSignature
 from ossdist.store.workspace import read_file
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from types import TracebackType
 
     from ossdist.clock import Clock
     from ossdist.config import FetchConfig
     from ossdist.release.model import RoleName
-    from ossdist.release.trust import CheckedSignature, SignatureVerifier, TrustedChannel, TrustedRelease
+    from ossdist.release.trust import SignatureVerifier, TrustedChannel, TrustedRelease
     from ossdist.transfer.metainfo import Metainfo
+
+_T = TypeVar("_T")
+
+# A publisher replaces the channel and its signatures one after the other; a reader may come in between.
+_CHANNEL_TRIES = 4
+_PAUSE_S = 0.2
 
 
 class Catalog:
@@ -70,11 +85,8 @@ class Catalog:
             FormatError: A document is malformed.
             SourceError: It does not exist, or a document cannot be had.
         """
-        channel = await self.channel()
-        entry = channel.entry(name, version)
-        data = await self._documents.fetch(entry.path, limit_bytes=entry.length)
-        signatures = await self._signatures(entry.path, data, "release")
-        return trust.accept_release(self._root, entry, data, signatures)
+        # A mirror that is being brought up to date may have the new channel, and the old manifest.
+        return await self._patiently(lambda: self._resolve(name, version), ManifestMismatchError, tries=2)
 
     async def channel(self) -> TrustedChannel:
         """Fetches the channel, and believes it only if it is signed as the root demands.
@@ -84,12 +96,7 @@ class Catalog:
             FormatError: It is malformed.
             SourceError: It cannot be had.
         """
-        now = self._clock.now()
-        data = await self._documents.fetch(layout.CHANNEL, limit_bytes=model.MAX_CHANNEL_BYTES)
-        signatures = await self._signatures(layout.CHANNEL, data, "channel")
-        channel = trust.accept_channel(self._root, data, signatures, now=now, known_serial=self._known_serial)
-        self._known_serial = channel.channel.serial
-        return channel
+        return await self._patiently(self._channel, SignatureError, tries=_CHANNEL_TRIES)
 
     async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
         """Fetches a release's torrents; each must be the signed one.
@@ -99,7 +106,12 @@ class Catalog:
             FormatError: One is malformed.
             SourceError: One cannot be had.
         """
-        hybrid, v1 = await asyncio.gather(self._torrent(release, v1=False), self._torrent(release, v1=True))
+        hybrid, v1 = await asyncio.gather(
+            *(
+                self._patiently(lambda v1=v1: self._torrent(release, v1=v1), TorrentMismatchError, tries=2)
+                for v1 in (False, True)
+            )
+        )
         return {Swarm.HYBRID: hybrid, Swarm.V1: v1}
 
     def web_seeds(self, release: model.Release) -> tuple[str, ...]:
@@ -109,17 +121,46 @@ class Catalog:
             mirrors = [self._documents.address]  # whoever serves the channel serves its files
         return tuple(web_seed(release, mirror) for mirror in mirrors)
 
+    async def _patiently(self, read: Callable[[], Awaitable[_T]], mismatch: type[OssdistError], *, tries: int) -> _T:
+        """Reads again, from the start, what does not fit together because it was replaced in the meantime."""
+        for _ in range(tries - 1):
+            try:
+                return await read()
+            except mismatch:
+                await self._clock.sleep(_PAUSE_S)
+        return await read()
+
+    async def _channel(self) -> TrustedChannel:
+        now = self._clock.now()
+        data = await self._documents.fetch(layout.CHANNEL, limit_bytes=model.MAX_CHANNEL_BYTES)
+        signatures = await self._signatures(layout.CHANNEL, data, "channel")
+        channel = trust.accept_channel(self._root, data, signatures, now=now, known_serial=self._known_serial)
+        self._known_serial = channel.channel.serial
+        return channel
+
+    async def _resolve(self, name: str, version: str | None) -> TrustedRelease:
+        channel = await self.channel()
+        entry = channel.entry(name, version)
+        data = await self._documents.fetch(entry.path, limit_bytes=entry.length)
+        signatures = await self._signatures(entry.path, data, "release")
+        return trust.accept_release(self._root, entry, data, signatures)
+
     async def _signatures(self, document: str, data: bytes, role: RoleName) -> list[CheckedSignature]:
-        async def fetch(fingerprint: str) -> bytes | None:
+        """Fetches and checks the signatures of a role's keys; the threshold decides which of them were needed."""
+
+        async def fetch(fingerprint: str) -> bytes | CheckedSignature | None:
             try:
                 path = layout.signature_path(document, fingerprint)
                 return await self._documents.fetch(path, limit_bytes=model.MAX_SIGNATURE_BYTES)
             except NotFoundError:
-                return None  # the threshold decides whether it was needed
+                return None
+            except SourceError as error:  # some servers answer 403 for what does not exist
+                return CheckedSignature(None, f"the signature of key {fingerprint} cannot be had: {error}")
 
         found = await asyncio.gather(*map(fetch, self._root.roles.get(role).keys))
-        signatures = [signature for signature in found if signature is not None]
-        return await asyncio.to_thread(self._verifier.verify, data, signatures)
+        blocks = [answer for answer in found if isinstance(answer, bytes)]
+        missing = [answer for answer in found if isinstance(answer, CheckedSignature)]
+        return [*await asyncio.to_thread(self._verifier.verify, data, blocks), *missing]
 
     async def _torrent(self, release: TrustedRelease, *, v1: bool) -> Metainfo:
         path = layout.torrent_path(release.release.name, release.release.version, v1=v1)

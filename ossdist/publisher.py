@@ -6,27 +6,24 @@ Read `Publisher.publish` from top to bottom; it mirrors `Client.download`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ossdist.channel_folder import ChannelFolder
 from ossdist.clock import Clock, SystemClock
 from ossdist.errors import AlreadyPublishedError, FormatError, NotFoundError, SigningError, StorageError
 from ossdist.release import layout, model
 from ossdist.release.torrents import torrent_name, web_seed
-from ossdist.store.workspace import sync_folder, write_atomically
+from ossdist.store.workspace import writing
 from ossdist.swarm.metainfo import dress, make_torrents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from ossdist.release.trust import Signer
     from ossdist.swarm.metainfo import Torrents
@@ -94,10 +91,10 @@ class Publisher:
         clock: Clock | None = None,
         validity: timedelta = timedelta(days=30),
     ) -> None:
-        self._folder = folder
         self._signer = signer
         self._keys = tuple(keys)
         self._clock = clock or SystemClock()
+        self._folder = ChannelFolder(folder, self._clock)
         self._validity = validity
 
     # --- the story -------------------------------------------------------------------------------------
@@ -109,14 +106,19 @@ class Publisher:
             The root of trust: give its bytes to the users over a way that they trust.
 
         Raises:
-            AlreadyPublishedError: There is a channel in the folder.
-            StorageError: The folder cannot be written to.
+            AlreadyPublishedError: There is a channel in the folder. What a killed `create` left is replaced.
+            FormatError: There is a malformed ``channel.json`` in the folder.
+            StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign.
         """
         return await _in_thread(lambda: self._create(root_validity))
 
     async def publish(self, spec: ReleaseSpec, *, on_progress: Callable[[float], None] | None = None) -> Published:
-        """Adds a release. Readers see the channel as it was, or with the whole release; nothing between.
+        """Adds a release. Readers believe the channel as it was, or with the whole release; nothing between.
+
+        Everything is written and signed before the first visible change. The last step renames ``channel.json`` and
+        its signatures, back to back; a reader who comes in between finds that they do not fit, and a `Client` reads
+        them again. If that step fails or is killed, the next call of a publisher finishes it.
 
         Args:
             spec: The release.
@@ -124,7 +126,9 @@ class Publisher:
 
         Raises:
             AlreadyPublishedError: The channel has that name and version; a published release never changes.
-            FormatError: A name, version, path, purl or address is malformed.
+            FormatError: A name, version, path, purl or address is malformed, the release would share its folder with
+                another one, or the channel would grow too large.
+            TrustError: The channel in the folder is not signed as its root demands, or the root has expired.
             NotFoundError: There is no channel in the folder, or a file does not exist.
             StorageError: A file cannot be read, or the folder cannot be written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
@@ -139,6 +143,9 @@ class Publisher:
 
         Raises:
             NotFoundError: There is no channel in the folder.
+            TrustError: The channel there is not signed as its root demands, or the root has expired.
+            FormatError: Root or channel is malformed.
+            StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
         return await _in_thread(self._refresh)
@@ -148,111 +155,86 @@ class Publisher:
     def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None]) -> Published:
         model.check_identity(spec.name, spec.version)
         layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
-        with self._locked(), self._staging() as staging:
-            channel = self._load_channel()
-            self._require_listed_keys()
-            _require_new(channel, spec)
-            payload = staging / layout.folder_name(spec.name, spec.version)
-            files = _copy_in(spec.files, payload)
-            name = torrent_name(spec.name, spec.version, tuple(spec.files))
-            lengths = [(file.path, file.length) for file in files]
-            torrents = make_torrents(
-                payload, lengths, name=name, piece_length=spec.piece_length, on_progress=on_progress
-            )
-            release = _manifest(spec, files, torrents, issued=self._now())
-            path = layout.release_path(release.name, release.version)
-            document = model.encode(release)
-            model.decode_release(document, document=path)  # what a client would refuse is refused here already
-            signatures = self._sign(document)
-            self._put_payload(payload)
-            self._put_torrents(release, torrents, document, signatures)
-            self._put(path, document, signatures)
-            entry = model.ReleaseEntry(
-                name=release.name,
-                version=release.version,
-                serial=channel.serial + 1,
-                length=len(document),
-                sha256=hashlib.sha256(document).hexdigest(),
-            )
-            return Published(release, self._put_channel(channel, (*channel.releases, entry)))
+        with self._folder.locked():
+            root, channel = self._folder.load()
+            self._require_listed_keys(root)
+            self._require_room_for(channel, spec)
+            with self._folder.staging() as staging:
+                payload = staging / layout.folder_name(spec.name, spec.version)
+                files = _copy_in(spec.files, payload)
+                name = torrent_name(spec.name, spec.version, tuple(spec.files))
+                lengths = [(file.path, file.length) for file in files]
+                torrents = make_torrents(
+                    payload, lengths, name=name, piece_length=spec.piece_length, on_progress=on_progress
+                )
+                release = _manifest(spec, files, torrents, issued=self._now())
+                path = layout.release_path(release.name, release.version)
+                document = model.encode(release)
+                model.decode_release(document, document=path)  # what a client would refuse is refused here already
+                signatures = self._sign(document)
+                entry = _entry(spec, channel, len(document), hashlib.sha256(document).hexdigest())
+                changed = self._successor(channel, entry)
+                signed_channel = self._signed_channel(changed)
+                # Until here nothing has changed. What follows is invisible until the channel lists it.
+                self._folder.put_payload(payload)
+                self._put_torrents(release, torrents, document, signatures)
+                for place, data in _beside(path, document, signatures).items():
+                    self._folder.put(place, data)
+                self._folder.put_together(signed_channel)
+            return Published(release, changed.serial)
 
     def _create(self, root_validity: timedelta) -> model.Root:
-        if (self._folder / layout.ROOT).exists():
-            raise AlreadyPublishedError("a channel", str(self._folder))
         now = self._now()
         role = model.Role(keys=self._keys, threshold=1)
-        root = model.Root(
-            serial=1,
-            expires=now + root_validity,
-            keys={key: self._signer.export_public_key(key) for key in self._keys},
-            roles=model.Roles(root=role, channel=role, release=role),
-        )
-        document = model.encode(root)
-        model.decode_root(document)
-        with self._locked():
-            self._put(layout.ROOT, document, self._sign(document))
+        with self._folder.locked():
+            if self._folder.is_taken():
+                raise AlreadyPublishedError("a channel", str(self._folder.path))
+            root = model.Root(
+                serial=1,
+                expires=now + root_validity,
+                keys={key: self._signer.export_public_key(key) for key in self._keys},
+                roles=model.Roles(root=role, channel=role, release=role),
+            )
+            document = model.encode(root)
+            model.decode_root(document)
             empty = model.Channel(serial=1, issued=now, expires=now + self._validity, releases=())
-            self._put_signed_channel(empty)
+            signed_root = _beside(layout.ROOT, document, self._sign(document))
+            self._folder.put_together({**self._signed_channel(empty), **signed_root})
         return root
 
     def _refresh(self) -> int:
-        with self._locked():
-            channel = self._load_channel()
-            self._require_listed_keys()
-            return self._put_channel(channel, channel.releases)
+        with self._folder.locked():
+            root, channel = self._folder.load()
+            self._require_listed_keys(root)
+            changed = self._successor(channel)
+            self._folder.put_together(self._signed_channel(changed))
+            return changed.serial
 
-    # --- the folder ------------------------------------------------------------------------------------
+    def _require_room_for(self, channel: model.Channel, spec: ReleaseSpec) -> None:
+        """Refuses what the channel could not list, before the work of hashing it."""
+        if channel.find(spec.name, spec.version) is not None:
+            raise AlreadyPublishedError(f"{spec.name} {spec.version}", "the channel")
+        model.decode_channel(model.encode(self._successor(channel, _entry(spec, channel, 1, "0" * 64))))
 
-    @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
-        """One publisher at a time."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._folder / ".publish.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"cannot write {self._folder}: {error.strerror}", path=self._folder) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
-    @contextlib.contextmanager
-    def _staging(self) -> Generator[Path]:
-        files = self._folder / "files"
-        files.mkdir(exist_ok=True)
-        for leftover in files.glob(".staging-*"):  # of a publisher that was killed; the lock is ours
-            shutil.rmtree(leftover, ignore_errors=True)
-        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=files))
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-    def _load_channel(self) -> model.Channel:
-        try:
-            return model.decode_channel((self._folder / layout.CHANNEL).read_bytes())
-        except FileNotFoundError as error:
-            raise NotFoundError(layout.CHANNEL, str(self._folder)) from error
-
-    def _require_listed_keys(self) -> None:
+    def _require_listed_keys(self, root: model.Root) -> None:
         """Refuses keys whose signatures nobody who holds the channel's root would count."""
-        try:
-            root = model.decode_root((self._folder / layout.ROOT).read_bytes())
-        except FileNotFoundError as error:
-            raise NotFoundError(layout.ROOT, str(self._folder)) from error
         for role in (root.roles.channel, root.roles.release):
             strangers = set(self._keys) - set(role.keys)
             if len(set(self._keys)) - len(strangers) < role.threshold:
                 reason = f"the channel's root asks for {role.threshold} of {', '.join(role.keys)}"
                 raise SigningError(", ".join(sorted(strangers)) or self._keys[0], reason)
 
-    def _put_payload(self, payload: Path) -> None:
-        final = self._folder / "files" / payload.name
-        # Without an entry in the channel this is what a killed publisher left.
-        shutil.rmtree(final, ignore_errors=True)
-        payload.replace(final)
-        sync_folder(final.parent)
+    def _successor(self, channel: model.Channel, *added: model.ReleaseEntry) -> model.Channel:
+        now = self._now()
+        return model.Channel(
+            serial=channel.serial + 1, issued=now, expires=now + self._validity, releases=(*channel.releases, *added)
+        )
+
+    def _signed_channel(self, channel: model.Channel) -> dict[str, bytes]:
+        """The channel's document and signatures by their paths; what a client would refuse is refused here."""
+        document = model.encode(channel)
+        model.decode_channel(document)
+        return _beside(layout.CHANNEL, document, self._sign(document))
 
     def _put_torrents(
         self, release: model.Release, torrents: Torrents, document: bytes, signatures: Mapping[str, bytes]
@@ -262,31 +244,10 @@ class Publisher:
             dressed = dress(
                 metainfo, trackers=release.trackers, web_seeds=seeds, release=document, signatures=signatures
             )
-            self._write(layout.torrent_path(release.name, release.version, v1=v1), dressed.data)
-
-    def _put_channel(self, channel: model.Channel, releases: tuple[model.ReleaseEntry, ...]) -> int:
-        now = self._now()
-        serial = channel.serial + 1
-        changed = model.Channel(serial=serial, issued=now, expires=now + self._validity, releases=releases)
-        self._put_signed_channel(changed)
-        return serial
-
-    def _put_signed_channel(self, channel: model.Channel) -> None:
-        document = model.encode(channel)
-        self._put(layout.CHANNEL, document, self._sign(document))
+            self._folder.put(layout.torrent_path(release.name, release.version, v1=v1), dressed.data)
 
     def _sign(self, document: bytes) -> dict[str, bytes]:
         return {key: self._signer.sign(document, key) for key in self._keys}
-
-    def _put(self, path: str, document: bytes, signatures: Mapping[str, bytes]) -> None:
-        for fingerprint, signature in signatures.items():
-            self._write(layout.signature_path(path, fingerprint), signature)
-        self._write(path, document)
-
-    def _write(self, path: str, data: bytes) -> None:
-        target = self._folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data)
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
@@ -302,9 +263,14 @@ async def _in_thread(work: Callable[[], _T]) -> _T:
         raise
 
 
-def _require_new(channel: model.Channel, spec: ReleaseSpec) -> None:
-    if channel.find(spec.name, spec.version) is not None:
-        raise AlreadyPublishedError(f"{spec.name} {spec.version}", "the channel")
+def _beside(path: str, document: bytes, signatures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A document and its signatures, by their paths."""
+    return {path: document} | {layout.signature_path(path, key): signature for key, signature in signatures.items()}
+
+
+def _entry(spec: ReleaseSpec, channel: model.Channel, length: int, sha256: str) -> model.ReleaseEntry:
+    serial = channel.serial + 1
+    return model.ReleaseEntry(name=spec.name, version=spec.version, serial=serial, length=length, sha256=sha256)
 
 
 def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
@@ -312,24 +278,31 @@ def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
     copied: list[model.File] = []
     for path, source in sorted(files.items()):
         target = payload / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         digest, length = hashlib.sha256(), 0
-        try:
-            with source.open("rb") as reader, target.open("xb") as writer:
-                while chunk := reader.read(_CHUNK_BYTES):
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as writer:
+                for chunk in _chunks(source):
                     writer.write(chunk)
                     digest.update(chunk)
                     length += len(chunk)
                 writer.flush()
                 os.fsync(writer.fileno())
-        except FileNotFoundError as error:
-            raise NotFoundError(str(source), "the files to publish") from error
-        except OSError as error:
-            raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
         copied.append(model.File(path=path, length=length, sha256=digest.hexdigest()))
     if not any(file.length for file in copied):
         raise FormatError("all files are empty: there is nothing to distribute", document="release")
     return copied
+
+
+def _chunks(source: Path) -> Generator[bytes]:
+    try:
+        with source.open("rb") as reader:
+            while chunk := reader.read(_CHUNK_BYTES):
+                yield chunk
+    except FileNotFoundError as error:
+        raise NotFoundError(str(source), "the files to publish") from error
+    except OSError as error:
+        raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
 
 
 def _manifest(spec: ReleaseSpec, files: Sequence[model.File], torrents: Torrents, *, issued: datetime) -> model.Release:

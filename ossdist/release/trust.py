@@ -187,13 +187,27 @@ def accept_channel(
         ExpiredError: Root or channel has expired.
         RollbackError: Its serial is below ``known_serial``.
     """
-    _refuse_expired(layout.ROOT, root.expires, now)
-    signed_by = count_signatures(root, "channel", signatures, document=layout.CHANNEL)
-    channel = decode_channel(data)
+    accepted = accept_own_channel(root, data, signatures, now=now)
+    channel = accepted.channel
     _refuse_expired(layout.CHANNEL, channel.expires, now)
     if channel.serial < known_serial:
         raise RollbackError(document=layout.CHANNEL, serial=channel.serial, known=known_serial)
-    return TrustedChannel(channel, signed_by)
+    return accepted
+
+
+def accept_own_channel(
+    root: Root, data: bytes, signatures: Sequence[CheckedSignature], *, now: datetime
+) -> TrustedChannel:
+    """Accepts a channel as its publisher does, before signing its successor: it may have expired, the root not.
+
+    Raises:
+        SignatureError: Not enough good signatures of the channel role.
+        FormatError: It is signed, but malformed.
+        ExpiredError: The root has expired.
+    """
+    _refuse_expired(layout.ROOT, root.expires, now)
+    signed_by = count_signatures(root, "channel", signatures, document=layout.CHANNEL)
+    return TrustedChannel(decode_channel(data), signed_by)
 
 
 def accept_release(

@@ -10,6 +10,8 @@ from ossdist.sim.picker import PiecePicker
 from ossdist.transfer.session import PeerBanned, PeerDisconnected, PieceFailed, WebSeedFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ossdist.sim.network import Host, MemoryNetwork
     from ossdist.sim.pieces import PieceStore
     from ossdist.transfer.metainfo import Address, Metainfo
@@ -63,12 +65,14 @@ class Exchange:
         up: Payload sent.
         failed_bytes: Received and thrown away because a piece's hash was wrong.
         redundant_bytes: Received although it was here already.
+        serves_only: It takes no pieces, even if some are missing.
     """
 
     def __init__(self, owner: Owner, host: Host, network: MemoryNetwork) -> None:
         self.host = host
         self.down, self.up = Counter(network.clock), Counter(network.clock)
         self.failed_bytes = self.redundant_bytes = 0
+        self.serves_only = False
         self._owner = owner
         self._rng = network.rng
         self._store: PieceStore | None = None
@@ -98,7 +102,7 @@ class Exchange:
     @property
     def wants_more(self) -> bool:
         """It would take a piece."""
-        return self._owner.running and self._store is not None and not self._store.complete
+        return not self.serves_only and self._owner.running and self._store is not None and not self._store.complete
 
     @property
     def distributed_copies(self) -> float:
@@ -114,8 +118,8 @@ class Exchange:
             unproven: Check each piece when it is read for the first time.
         """
         self._store = store
-        self._picker = PiecePicker(store.have, self._rng)
         self._picker.sequential = sequential
+        self._renew_picker(store)
         self._unproven = set(range(len(store.have))) if unproven else set()
         for link in self._peer_links():
             self._picker.peer_came(link.far.have)
@@ -130,10 +134,12 @@ class Exchange:
         self._unproven.clear()
         for index in range(len(self.store.have)):
             self.store.set_have(index, here=False)
+        self._renew_picker(self.store)
 
     def note_piece(self, index: int) -> None:
         """A piece is here now; tells the peers."""
         self.store.set_have(index, here=True)
+        self._picker.got(index)
         for link in self._peer_links():
             link.far.note_copy(index)
             link.far_end.news.set()
@@ -150,9 +156,10 @@ class Exchange:
         """Which pieces are here; empty without metadata."""
         return tuple(self._store.have) if self._store is not None else ()
 
-    def offers(self, index: int) -> bool:
-        """It has a piece, and gives it."""
-        return self._owner.running and self._store is not None and self._store.have[index]
+    @property
+    def offer(self) -> Sequence[bool]:
+        """Which pieces it gives; empty for none. It changes as pieces come."""
+        return self._store.have if self._owner.running and self._store is not None else ()
 
     def serve(self, index: int) -> bytes:
         """A piece for a peer.
@@ -233,10 +240,16 @@ class Exchange:
     def _peer_links(self) -> list[PeerLink]:
         return [link for link in self._links if isinstance(link, PeerLink)]
 
+    def _renew_picker(self, store: PieceStore) -> None:
+        sequential = self._picker.sequential
+        self._picker = PiecePicker(store.have, self._rng)
+        self._picker.sequential = sequential
+
     async def _pull(self, link: Link) -> None:
         """Takes one piece after the other over a connection, as long as there are any."""
         while not link.ended.is_set():
-            index = self._picker.take(link.offers) if self.wants_more else None
+            offer = link.offer if self.wants_more else ()
+            index = self._picker.take(offer) if offer else None
             if index is None:
                 link.news.clear()
                 await link.news.wait()
@@ -265,7 +278,7 @@ class Exchange:
             self._ban(link)
             self._owner.publish(PieceFailed(index))
             if isinstance(link, WebSeedLink):
-                self._owner.publish(WebSeedFailed(link.url, "peer banned"))
+                self._owner.publish(WebSeedFailed(link.url, "peer banned", banned=True))
             self.wake()
 
     def _ban(self, link: Link) -> None:

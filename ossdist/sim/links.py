@@ -13,6 +13,8 @@ from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.session import PeerKind, PeerStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ossdist.clock import Clock
     from ossdist.sim.exchange import Exchange
     from ossdist.sim.network import MemoryNetwork, MemoryWebServer
@@ -86,9 +88,10 @@ class Link(ABC):
     def complete(self) -> bool:
         """The other end has everything."""
 
+    @property
     @abstractmethod
-    def offers(self, index: int) -> bool:
-        """The other end has this piece."""
+    def offer(self) -> Sequence[bool]:
+        """Which pieces the other end gives; empty for none."""
 
     @abstractmethod
     async def fetch(self, index: int) -> bytes:
@@ -153,9 +156,10 @@ class PeerLink(Link):
         """The peer has everything."""
         return self.far.complete
 
-    def offers(self, index: int) -> bool:
-        """The peer has this piece."""
-        return self.far.offers(index)
+    @property
+    def offer(self) -> Sequence[bool]:
+        """Which pieces the peer gives."""
+        return self.far.offer
 
     async def fetch(self, index: int) -> bytes:
         """Brings a piece from the peer."""
@@ -186,15 +190,17 @@ class WebSeedLink(Link):
         self.url = url
         self._near = near
         self._server = server
+        self._everything = [True] * near.store.metainfo.num_pieces
 
     @property
     def complete(self) -> bool:
         """A web seed is taken to have everything."""
         return True
 
-    def offers(self, index: int) -> bool:  # noqa: ARG002 - whatever the piece
+    @property
+    def offer(self) -> Sequence[bool]:
         """A web seed is taken to have everything."""
-        return True
+        return self._everything
 
     async def fetch(self, index: int) -> bytes:
         """Brings a piece by range requests, one for each file in it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from random import Random
 
 
@@ -13,7 +13,7 @@ class PiecePicker:
     """Chooses among the pieces that are neither here nor asked for.
 
     Args:
-        have: Which pieces are here; it changes while the picker is used.
+        have: Which pieces are here.
         rng: Decides between pieces that are equally rare.
 
     Attributes:
@@ -25,28 +25,29 @@ class PiecePicker:
     def __init__(self, have: Sequence[bool], rng: Random) -> None:
         self.sequential = False
         self.copies = [0] * len(have)
-        self._have = have
-        self._asked: set[int] = set()
-        self._order = list(range(len(have)))
-        rng.shuffle(self._order)
+        self._have = list(have)
+        order = [index for index, here in enumerate(have) if not here]
+        rng.shuffle(order)
+        self._open = dict.fromkeys(order)
 
-    def take(self, offered: Callable[[int], bool]) -> int | None:
+    def take(self, offered: Sequence[bool]) -> int | None:
         """Chooses a piece that is offered, and remembers that it was asked for; None if there is none."""
-        wanted = (
-            index
-            for index in (range(len(self._have)) if self.sequential else self._order)
-            if not self._have[index] and index not in self._asked and offered(index)
-        )
-        chosen = (
-            next(wanted, None) if self.sequential else min(wanted, key=lambda index: self.copies[index], default=None)
-        )
-        if chosen is not None:
-            self._asked.add(chosen)
+        wanted = [index for index in self._open if offered[index]]
+        if not wanted:
+            return None
+        chosen = min(wanted) if self.sequential else min(wanted, key=self.copies.__getitem__)
+        del self._open[chosen]
         return chosen
+
+    def got(self, index: int) -> None:
+        """A piece is here now."""
+        self._have[index] = True
+        self._open.pop(index, None)
 
     def release(self, index: int) -> None:
         """A piece is not asked for any more: it came, or it will not come."""
-        self._asked.discard(index)
+        if not self._have[index]:
+            self._open[index] = None
 
     def peer_came(self, have: Sequence[bool]) -> None:
         """A peer with these pieces is connected."""

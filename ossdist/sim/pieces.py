@@ -131,6 +131,9 @@ class PieceStore:
             descriptor = _open_or_make(path)
             try:
                 os.pwrite(descriptor, data[span.piece_offset : span.piece_offset + span.length], span.file_offset)
+            except OSError as error:
+                error.filename = str(path)
+                raise
             finally:
                 os.close(descriptor)
 

@@ -203,6 +203,7 @@ class MemoryTorrent:
             self._store.move(index, path)
         except OSError as error:
             raise StorageError(f"cannot move {old} to {path}: {error.strerror}", path=path) from error
+        self.exchange.serves_only = True
 
     async def resume_data(self) -> bytes:
         """Opaque state for `AddTorrent.resume_data`."""
@@ -320,6 +321,7 @@ class MemoryTorrent:
         self.exchange.open(store, sequential=self._sequential, unproven=self._request.seed)
         have = self._resume.have if self._resume is not None and self._request.resume_trusted else ()
         if self._request.seed:
+            self.exchange.serves_only = True
             for index in range(len(store.have)):
                 self.exchange.note_piece(index)
             self._end_check()

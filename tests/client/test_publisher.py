@@ -157,7 +157,7 @@ async def test_key_that_cannot_sign_publishes_nothing(tmp_path: Path, keys: Keys
     with pytest.raises(SigningError):
         await publisher.publish(ReleaseSpec(name="tool", version="1", files={"file": source}))
     assert (channel.folder / layout.CHANNEL).read_bytes() == before
-    assert not list((channel.folder / "files").iterdir())
+    assert not list((channel.folder / "files").glob("*"))
 
 
 @asynchronous

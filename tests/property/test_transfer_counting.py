@@ -155,7 +155,9 @@ def test_verified_until_is_the_first_gap(metainfo: Metainfo, data: st.DataObject
         for position in range(file.length + 1):
             expected = next((at for at in range(position, file.length) if not verified[at]), file.length)
             assert pieces.verified_until(file, position) == expected
+    assert pieces.total == min(metainfo.total, have.count(True) * metainfo.piece_length)
     pieces.add_all()
+    assert pieces.total == metainfo.total
     for file in metainfo.files:
         assert pieces.verified_until(file, 0) == file.length
 

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import libtorrent as lt
 import pytest
 
-from ossdist.errors import SwarmError
+from ossdist.errors import StorageError, SwarmError
 from ossdist.swarm import LibtorrentSession
-from ossdist.swarm.alerts import DialFailed, FileRenamed, FileRenameFailed, ListenFailed, ResumeDataReady, convert
+from ossdist.swarm.alerts import (
+    DialFailed,
+    FileRenamed,
+    FileRenameFailed,
+    ListenFailed,
+    ResumeDataFailed,
+    ResumeDataReady,
+    convert,
+)
 from ossdist.swarm.settings import session_params
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.metainfo import Address
@@ -20,6 +28,7 @@ from ossdist.transfer.session import (
     CheckingDone,
     EventsLost,
     PeerConnected,
+    StorageFailed,
     TorrentState,
     TrackerFailed,
     WebSeedFailed,
@@ -30,7 +39,7 @@ from tests.programs.payload import tree_digests
 from tests.programs.ports import free_port
 from tests.programs.spawn import installed
 from tests.swarm.worlds import DEADLINE_S, LOOPBACK, until_finished
-from tests.torrents import NAME, single
+from tests.torrents import NAME, several, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +98,51 @@ async def test_libtorrent_that_does_not_answer_is_an_error(tmp_path: Path, monke
         monkeypatch.setattr("ossdist.swarm.session.convert", _drop)  # every alert falls on the floor
         with pytest.raises(SwarmError, match="no answer"):
             await torrent.resume_data()
+
+
+@asynchronous
+async def test_a_refusal_of_libtorrent_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = single(tmp_path / "seed")
+    async with await LibtorrentSession.open(LOOPBACK) as session:
+        seed = await session.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+        monkeypatch.setattr("ossdist.swarm.session.convert", _drop)
+        asking = asyncio.create_task(seed.resume_data())
+        renaming = asyncio.create_task(seed.rename(0, tmp_path / "new"))
+        async with asyncio.timeout(DEADLINE_S):
+            while not (asking.done() and renaming.done()):
+                seed.feed(ResumeDataFailed("tired"))
+                seed.feed(FileRenameFailed(0, "tired"))
+                await asyncio.sleep(0.01)
+        with pytest.raises(SwarmError, match="tired"):
+            await asking
+        with pytest.raises(StorageError, match="tired"):
+            await renaming
+
+
+@asynchronous
+async def test_a_rename_clears_an_error(tmp_path: Path) -> None:
+    # Between our move and libtorrent's following it, a peer's request may find no file.
+    payload = several(tmp_path / "seed")
+    async with await LibtorrentSession.open(LOOPBACK) as seeder, await LibtorrentSession.open(LOOPBACK) as leecher:
+        seed = await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+        await until_finished(seed)
+        first, *_, last = payload.hybrid.files
+        (payload.folder / last.path).rename(tmp_path / "aside")
+        await leecher.add(
+            AddTorrent(
+                source=payload.hybrid,
+                save_path=tmp_path / "leech",
+                peers=(Address("127.0.0.1", seeder.listen_port),),
+            )
+        )
+        with seed.subscribe() as subscription:
+            await subscription.until(StorageFailed, timeout_s=DEADLINE_S)
+        assert (await seed.status()).paused
+        (tmp_path / "aside").rename(payload.folder / last.path)
+        await seed.rename(first.index, tmp_path / "moved")
+        await until_finished(seed)
+        status = await seed.status()
+        assert (status.error, status.paused, status.state) == ("", False, TorrentState.SEEDING)
 
 
 def raw_events(act: Callable[[lt.session], object], *, until: type[object]) -> list[object]:
@@ -201,6 +255,12 @@ async def test_addresses_of_web_seeds() -> None:
         while seeds.at(Address("127.0.0.1", 8001)) is None:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     assert seeds.at(Address("127.0.0.1", 8000)) is None
+    seeds.add("http://localhost:8002/")
+    await seeds.until_known(Address("127.0.0.1", 8002))
+    assert seeds.at(Address("127.0.0.1", 8002)) == "http://localhost:8002/"
+    seeds.add("http://localhost:8003/")
+    await seeds.until_known(Address("192.0.2.9", 1))  # nobody's: no longer than the look-ups take
+    assert seeds.at(Address("192.0.2.9", 1)) is None
     seeds.close()
     assert seeds.at(Address("127.0.0.1", 8001)) is None
 

@@ -138,7 +138,7 @@ async def test_a_web_server_has_switches_for_its_faults(tmp_path: Path) -> None:
             PeerBanned(mirror),
             PeerDisconnected(mirror, "too many corrupt pieces"),
             PieceFailed(100_000 // payload.v1.piece_length),
-            WebSeedFailed(url, "peer banned"),
+            WebSeedFailed(url, "peer banned", banned=True),
         ]
 
         server.corrupt = frozenset()

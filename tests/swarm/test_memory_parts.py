@@ -117,17 +117,17 @@ def test_the_picker_takes_what_is_offered_and_missing_once(
     picker.sequential = sequential
     for offer in offers:
         picker.peer_came(offer)
-    offered = {index for offer in offers for index, here in enumerate(offer) if here}
-    left = {index for index in offered if not have[index]}
+    offered = [any(offer[index] for offer in offers) for index in range(len(have))]
+    left = {index for index, there in enumerate(offered) if there and not have[index]}
     while left:
-        index = picker.take(offered.__contains__)
+        index = picker.take(offered)
         assert index in left
         if sequential:
             assert index == min(left)
         else:
             assert picker.copies[index] == min(picker.copies[other] for other in left)
         left.discard(index)
-    assert picker.take(offered.__contains__) is None
+    assert picker.take(offered) is None
     for offer in offers:
         picker.peer_left(offer)
     assert not any(picker.copies)
@@ -135,10 +135,14 @@ def test_the_picker_takes_what_is_offered_and_missing_once(
 
 def test_a_piece_that_did_not_come_can_be_taken_again() -> None:
     picker = PiecePicker([False, True], random.Random(1))
-    assert picker.take(lambda _: True) == 0
-    assert picker.take(lambda _: True) is None
+    everything = [True, True]
+    assert picker.take(everything) == 0
+    assert picker.take(everything) is None
     picker.release(0)
-    assert picker.take(lambda _: True) == 0
+    assert picker.take(everything) == 0
+    picker.got(0)
+    picker.release(0)
+    assert picker.take(everything) is None
 
 
 def test_distributed_copies_count_ours_and_the_part_of_one_more() -> None:

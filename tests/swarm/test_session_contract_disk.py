@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -326,6 +327,42 @@ async def test_a_rename_that_cannot_be_leaves_the_file(world: World) -> None:
 
 
 @contract
+async def test_files_of_a_seed_and_renamed_files_are_never_written_to(world: World) -> None:
+    payload = single(world.new_folder())
+    wrong = payload.copy(world.new_folder())
+    good, seeder, renamer, witness = [await world.session() for _ in range(4)]
+    slow = await world.session(upload_bytes_per_s=400_000)
+    for session in (good, slow):
+        await session.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    seed = await seeder.add(AddTorrent(source=payload.hybrid, save_path=wrong.folder, seed=True))
+    moved = world.new_folder() / "moved"
+    renamed = await renamer.add(
+        AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=(world.address(good),))
+    )
+    await until_finished(renamed)
+    await renamed.rename(0, moved)
+    for torrent, file in ((seed, wrong.file), (renamed, moved)):
+        await until_checked(torrent)
+        damage(file, [100_000])
+        before = file.read_bytes()
+        with torrent.subscribe() as subscription:
+            await torrent.recheck()
+            await subscription.until(CheckingDone, timeout_s=DEADLINE_S)
+        await torrent.connect(world.address(good))
+        async with asyncio.timeout(DEADLINE_S):
+            while not any(peer.seed for peer in await torrent.peers()):  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0.01)
+        # Somebody who does fetch, and from a slow seed, is through before they have begun.
+        leech = await witness.add(
+            AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=(world.address(slow),), pex=False)
+        )
+        await until_finished(leech)
+        await leech.remove()
+        assert (await torrent.pieces()).count(False) == 1
+        assert file.read_bytes() == before
+
+
+@contract
 async def test_a_pad_file_cannot_be_renamed(world: World) -> None:
     payload = several(world.new_folder())
     seed = await (await world.session()).add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
@@ -378,11 +415,27 @@ async def test_a_disk_that_refuses_stops_the_torrent_until_it_is_mended(world: W
         status = await leech.status()
         assert status.error
         assert status.paused
+        assert await leech.pieces() == (False,) * payload.hybrid.num_pieces
         blocked.unlink()
         await leech.resume()
         await subscription.until(Finished, timeout_s=DEADLINE_S)
     assert (await leech.status()).error == ""
     assert tree_digests(blocked) == payload.digests
+
+
+@contract
+async def test_a_full_disk_has_its_own_number(world: World) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(), await world.session()
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    full = world.new_folder()
+    full.mkdir()
+    (full / NAME).symlink_to("/dev/full")
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=full, peers=(world.address(seeder),)))
+    with leech.subscribe() as subscription:
+        failed = await subscription.until(StorageFailed, timeout_s=DEADLINE_S)
+    assert failed.errno == errno.ENOSPC
+    assert failed.path == str(full / NAME)
 
 
 @contract

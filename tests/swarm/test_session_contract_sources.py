@@ -110,6 +110,7 @@ async def test_a_web_seed_without_the_file_is_reported(world: World) -> None:
         failed = await subscription.until(WebSeedFailed, timeout_s=DEADLINE_S)
     assert failed.url == server + "nowhere"
     assert "404" in failed.reason
+    assert not failed.banned
 
 
 @contract
@@ -141,7 +142,9 @@ async def test_a_web_seed_with_wrong_data_is_not_asked_again(world: World) -> No
     with leech.subscribe() as subscription:
         seen = await events_until(subscription, PieceFailed, PeerBanned, PeerDisconnected, WebSeedFailed)
         assert PieceFailed(100_000 // payload.hybrid.piece_length) in seen
-        assert [event.url for event in seen if isinstance(event, WebSeedFailed)] == [bad]
+        (failed,) = [event for event in seen if isinstance(event, WebSeedFailed)]
+        assert failed.url == bad
+        assert failed.banned
         assert await leech.peers() == ()
         await leech.add_web_seed(await world.serve(payload.folder) + payload.web_seed_path)
         await subscription.until(Finished, timeout_s=DEADLINE_S)

@@ -1,0 +1,185 @@
+"""A channel's folder on its publisher's disk: read only if it may be believed, changed whole or not at all.
+
+``channel.json`` and its signatures are several files, and no file system replaces several at once. They are written
+completely into the hidden folder ``.publishing`` first, whose appearance is the point of no return, and then
+renamed into place, one after the other. Whoever opens the folder next finishes what a killed publisher has begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ossdist.errors import NotFoundError, StorageError
+from ossdist.release import layout, model, trust
+from ossdist.release.signing import GpgVerifier
+from ossdist.store.workspace import sync_folder, write_atomically, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from ossdist.clock import Clock
+
+_LOCK = ".publish.lock"
+_PENDING = ".publishing"
+_UNFINISHED = ".publishing.tmp"
+
+
+class ChannelFolder:
+    """The folder that static servers serve. Everything but `locked` asks that `locked` is held.
+
+    Args:
+        path: Where it is.
+        clock: Says whether the root has expired.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+
+    @contextlib.contextmanager
+    def locked(self) -> Generator[None]:
+        """One publisher at a time; makes the folder if it is missing.
+
+        Raises:
+            StorageError: It cannot be written to.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    @contextlib.contextmanager
+    def staging(self) -> Generator[Path]:
+        """A place on the same file system, where a payload can grow.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        files = self.path / "files"
+        with writing(files):
+            files.mkdir(exist_ok=True)
+            for leftover in files.glob(".staging-*"):  # of a publisher that was killed; the lock is ours
+                shutil.rmtree(leftover, ignore_errors=True)
+            staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=files))
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    # --- reading ---------------------------------------------------------------------------------------
+
+    def load(self) -> tuple[model.Root, model.Channel]:
+        """The root and the channel, which the root's keys must have signed; the channel may have expired.
+
+        Raises:
+            NotFoundError: There is no channel.
+            TrustError: The channel is not signed as the root demands, or the root has expired.
+            FormatError: One of them is malformed.
+            StorageError: One of them cannot be read, or what a killed publisher left cannot be finished.
+            ProgramMissingError: gpg cannot be run.
+        """
+        self._finish()
+        data = self._read(layout.CHANNEL)
+        root = model.decode_root(self._read(layout.ROOT))
+        signatures: list[bytes] = []
+        for key in root.roles.channel.keys:
+            with contextlib.suppress(NotFoundError):  # the threshold decides whether it was needed
+                signatures.append(self._read(layout.signature_path(layout.CHANNEL, key)))
+        with GpgVerifier(root, clock=self._clock) as verifier:
+            checked = verifier.verify(data, signatures)
+        return root, trust.accept_own_channel(root, data, checked, now=self._clock.now()).channel
+
+    def is_taken(self) -> bool:
+        """There is a channel, or there was one that had releases. What a killed `create` left does not count.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        if (self.path / layout.ROOT).exists():
+            return True
+        try:
+            return bool(model.decode_channel(self._read(layout.CHANNEL)).releases)
+        except NotFoundError:
+            return False
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return (self.path / path).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError(path, str(self.path)) from error
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path / path}: {error.strerror}", path=self.path / path) from error
+
+    # --- writing ---------------------------------------------------------------------------------------
+
+    def put_payload(self, payload: Path) -> None:
+        """Moves a release's folder from the staging folder to its place.
+
+        Raises:
+            StorageError: It cannot be moved.
+        """
+        final = self.path / "files" / payload.name
+        with writing(final):
+            # Without an entry in the channel this is what a killed publisher left.
+            shutil.rmtree(final, ignore_errors=True)
+            payload.replace(final)
+        sync_folder(final.parent)
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes one document.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        target = self.path / path
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, data)
+
+    def put_together(self, documents: Mapping[str, bytes]) -> None:
+        """Replaces documents that stand side by side in the folder itself: all of them, or none.
+
+        Readers may see some of them replaced and others not for as long as the renames take. After a failure among
+        the renames themselves, the next `load` finishes them.
+
+        Raises:
+            StorageError: They cannot be written.
+        """
+        unfinished, pending = self.path / _UNFINISHED, self.path / _PENDING
+        with writing(unfinished):
+            # A killed `create` may have left either; `load` has finished what counts.
+            for leftover in (unfinished, pending):
+                shutil.rmtree(leftover, ignore_errors=True)
+            unfinished.mkdir()
+        try:
+            for name, data in documents.items():
+                write_atomically(unfinished / name, data)
+            with writing(pending):
+                unfinished.replace(pending)
+        except StorageError:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        sync_folder(self.path)
+        self._finish()
+
+    def _finish(self) -> None:
+        pending = self.path / _PENDING
+        with writing(self.path):
+            if not pending.is_dir():
+                return
+            # The root comes last: once it is there, there is a channel, and `create` is over.
+            names = sorted((path.name for path in pending.iterdir()), key=lambda name: (name == layout.ROOT, name))
+            for name in names:
+                (pending / name).replace(self.path / name)
+            sync_folder(self.path)
+            pending.rmdir()
