@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ossdist import blocking, events
-from ossdist.errors import OssdistError
+from ossdist import OssdistError, blocking, events
 
 if TYPE_CHECKING:
-    from ossdist.config import ClientConfig
+    from ossdist import ClientConfig
 
 
 def tell(event: events.TransferEvent) -> None:

@@ -6,11 +6,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from ossdist.client import Client
-from ossdist.config import ClientConfig, SwarmConfig
-from ossdist.publisher import Publisher, ReleaseSpec
-from ossdist.release.signing import GpgSigner, temporary_signer
-from ossdist.transfer.metainfo import Address
+from ossdist import Address, Client, ClientConfig, GpgSigner, Publisher, ReleaseSpec, SwarmConfig
+from ossdist.release.signing import temporary_signer
 
 LOOPBACK = ClientConfig(swarm=SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False))
 

@@ -1,27 +1,33 @@
 """Keeps a whole channel shared: every release that it lists, and every new one as it appears.
 
 The files stand below a store folder as a channel's folder has them, ``files/NAME-VERSION/...``, so a channel's own
-folder can be the store.
+folder can be the store. What the channel does not list any more is not shared any more; its files stay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import OssdistError
+from ossdist.errors import OssdistError, SwarmError, TargetNotWritableError
 from ossdist.release import layout
+from ossdist.transfer.session import PeerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ossdist.client import Client, Seeding
     from ossdist.events import OnEvent, TransferEvent
     from ossdist.release.model import ReleaseEntry
+    from ossdist.transfer.session import Torrent
+
+_Id = tuple[str, str]
+"""A release's name and version."""
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +41,14 @@ class SeederStatus:
     """How sharing goes.
 
     Attributes:
-        ready: Everything that the channel listed at the last look is shared.
+        ready: Everything that the channel listed at the last look is shared, and something of the wanted name is
+            listed.
         port: Where peers may connect.
         releases: How many releases are shared.
-        peers: Connected peers, all torrents together.
+        peers: Connected peers, all torrents together; web seeds are none.
         upload_bytes: Payload sent, all torrents together.
-        problems: Why something is not shared, by release, or by ``channel`` if that cannot be read.
+        problems: Why something is not shared, by release, by name if no release of it is listed, or by ``channel``
+            if that cannot be read.
     """
 
     ready: bool
@@ -76,7 +84,9 @@ class Seeder:
         self._only = only
         self._clock = clock or SystemClock()
         self._on_event = on_event
-        self._shared: dict[tuple[str, str], Seeding] = {}
+        self._ours: set[_Id] = set()
+        self._tried: set[_Id] = set()
+        self._sent: dict[Torrent, int] = {}
         self._problems: dict[str, str] = {}
         self._ready = False
 
@@ -90,8 +100,10 @@ class Seeder:
         Raises:
             OssdistError: The channel cannot be read or believed at the first look. Later that is a problem in the
                 status, and what is shared stays so.
+            TargetNotWritableError: Something is missing in the store, and it cannot be written to.
         """
-        await self._client.catalog.channel()
+        trusted = await self._client.catalog.channel()
+        await asyncio.to_thread(self._require_place, self._wanted(trusted.channel.releases))
         look: asyncio.Task[None] | None = None
         pause: asyncio.Task[None] | None = None
         try:
@@ -115,41 +127,107 @@ class Seeder:
         try:
             trusted = await self._client.catalog.channel()
         except OssdistError as error:
-            self._note_problem("channel", error)
+            self._note_problem("channel", str(error))
             return
         self._problems.pop("channel", None)
-        entries = [entry for entry in trusted.channel.releases if self._only in {None, entry.name}]
-        missing = [entry for entry in entries if (entry.name, entry.version) not in self._shared]
-        if missing:
+        wanted = self._wanted(trusted.channel.releases)
+        if self._only is not None and not wanted:
+            self._note_problem(self._only, "the channel lists no release of this name")
+        elif self._only is not None:
+            self._problems.pop(self._only, None)
+        await self._drop_all_but({_id(entry) for entry in wanted})
+        shared = self._shared()
+        missing = [entry for entry in wanted if _id(entry) not in shared]
+        for entry in wanted:
+            if _id(entry) in shared:
+                self._problems.pop(_title(entry), None)
+        if missing or (self._only is not None and not wanted):
             self._ready = False
         for entry in missing:
             await self._share(entry)
-        self._ready = all((entry.name, entry.version) in self._shared for entry in entries)
+        shared = self._shared()
+        self._ready = all(_id(entry) in shared for entry in wanted) and (bool(wanted) or self._only is None)
 
     async def status(self) -> SeederStatus:
         """How it goes now."""
-        torrents = [torrent for seeding in self._shared.values() for torrent in seeding.torrents.values()]
-        found = await asyncio.gather(*(torrent.status() for torrent in torrents))
+        shared = self._shared()
+        torrents = [torrent for seeding in shared.values() for torrent in seeding.torrents.values()]
+        peers = await asyncio.gather(*map(self._peers_of, torrents))
         return SeederStatus(
             ready=self._ready,
             port=self._client.session.listen_port,
-            releases=len(self._shared),
-            peers=sum(status.peers for status in found),
-            upload_bytes=sum(status.payload_upload for status in found),
+            releases=len(shared),
+            peers=sum(peers),
+            upload_bytes=sum(self._sent.values()),
             problems=dict(self._problems),
         )
 
-    async def _share(self, entry: ReleaseEntry) -> None:
-        folder = self._store / "files" / layout.folder_name(entry.name, entry.version)
-        title = f"{entry.name} {entry.version}"
+    def _wanted(self, entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
+        return [entry for entry in entries if self._only in {None, entry.name}]
+
+    def _shared(self) -> dict[_Id, Seeding]:
+        """What the client shares now: it alone knows, since it may be used for other downloads meanwhile."""
+        found = [(seeding.release.release, seeding) for seeding in self._client.seeding]
+        return {
+            (release.name, release.version): seeding for release, seeding in found if self._only in {None, release.name}
+        }
+
+    async def _peers_of(self, torrent: Torrent) -> int:
+        """How many peers a torrent has; notes what it has sent on the way."""
         try:
-            seeding = await self._client.seed(entry.name, version=entry.version, folder=folder, on_event=self._on_event)
-        except OssdistError as error:
-            self._note_problem(title, error)
+            self._sent[torrent] = (await torrent.status()).payload_upload
+            return sum(peer.kind is PeerKind.PEER for peer in await torrent.peers())
+        except SwarmError:  # it was left in the meantime
+            return 0
+
+    def _require_place(self, wanted: Sequence[ReleaseEntry]) -> None:
+        """Refuses a store that cannot be written to, unless nothing has to be."""
+        if all(self._folder(entry).is_dir() for entry in wanted):
             return
-        self._shared[entry.name, entry.version] = seeding
+        try:
+            self._store.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._store):
+                pass
+        except OSError as error:
+            raise TargetNotWritableError(self._store, error.strerror or str(error)) from error
+
+    async def _drop_all_but(self, listed: set[_Id]) -> None:
+        """Stops sharing what was shared here and is not listed any more."""
+        gone = self._ours - listed
+        for one, seeding in self._shared().items():
+            if one in gone:
+                await asyncio.gather(*map(self._peers_of, seeding.torrents.values()))  # the last count
+                await self._client.stop_sharing(seeding.release)
+        self._ours -= gone
+        for name, version in self._tried - listed:
+            self._problems.pop(f"{name} {version}", None)
+        self._tried &= listed
+
+    async def _share(self, entry: ReleaseEntry) -> None:
+        title = _title(entry)
+        self._tried.add(_id(entry))
+        try:
+            await self._client.seed(
+                entry.name, version=entry.version, folder=self._folder(entry), on_event=self._on_event
+            )
+        except OssdistError as error:
+            self._note_problem(title, str(error))
+            return
+        self._ours.add(_id(entry))
         self._problems.pop(title, None)
 
-    def _note_problem(self, what: str, error: OssdistError) -> None:
-        log.warning("%s is not shared: %s", what, error)
-        self._problems[what] = str(error)
+    def _folder(self, entry: ReleaseEntry) -> Path:
+        return self._store / "files" / layout.folder_name(entry.name, entry.version)
+
+    def _note_problem(self, what: str, why: str) -> None:
+        if self._problems.get(what) != why:
+            log.warning("%s is not shared: %s", what, why)
+        self._problems[what] = why
+
+
+def _id(entry: ReleaseEntry) -> _Id:
+    return entry.name, entry.version
+
+
+def _title(entry: ReleaseEntry) -> str:
+    return f"{entry.name} {entry.version}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 from _process import HOST, Child, ServiceError, child
-from _script import ROOT
+from _script import ROOT, write_line
 
 from ossdist.publisher import Publisher, ReleaseSpec
 from ossdist.release import layout, model
@@ -109,7 +109,7 @@ class Demonstration:
         return self.folder / "channel"
 
     def say(self, what: str, line: str) -> None:
-        print(f"{what:<10}{line}", file=self.out, flush=True)
+        write_line(f"{what:<10}{line}", self.out)
 
     async def publish(self, sample: Sample) -> model.Release:
         """Publishes one version."""

@@ -1,7 +1,8 @@
-"""What the scripts of this folder share: types of arguments, the contract of ``--json``, progress on stderr.
+"""What the scripts of this folder share: types of arguments, the contract of ``--json``.
 
 Every script exits with 0 if it did what was asked, 1 if that was refused or failed, 2 if it was called wrongly, and
 128 and the signal's number if it was interrupted. With ``--json`` the last line of stdout is one JSON object.
+A reader that goes away (``| head``) ends a script quietly, like SIGPIPE.
 """
 
 from __future__ import annotations
@@ -9,20 +10,19 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import re
 import signal
 import socket
 import sys
-import time
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 from urllib.parse import urlsplit
 
 import _checkout
 import msgspec
-from tqdm import tqdm
 
-from ossdist import events
 from ossdist.config import SwarmConfig, TransferConfig
 from ossdist.errors import OssdistError
 from ossdist.transfer.metainfo import Address
@@ -30,7 +30,6 @@ from ossdist.transfer.metainfo import Address
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import NoReturn
 
     from ossdist.release.report import DownloadReport, VerificationReport
 
@@ -40,7 +39,12 @@ ROOT = _checkout.ROOT
 """The project's folder."""
 
 EXIT_REFUSED = 1
-_LINE_EVERY_S = 5.0
+ROOT_HELP = "root.json, from a source that you trust"
+_MOST_DAYS = 3650
+
+
+class OutputClosedError(Exception):
+    """Nobody reads our standard output any more."""
 
 
 class Arguments(argparse.Namespace):
@@ -139,7 +143,7 @@ def fingerprint(text: str) -> str:
     """An OpenPGP fingerprint, with or without spaces, as gpg prints it."""
     plain = re.sub(r"\s", "", text).upper().removeprefix("0X")
     if re.fullmatch(r"[0-9A-F]{40}", plain) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fingerprint of 40 hexadecimal digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a primary key's fingerprint of 40 hexadecimal digits")
     return plain
 
 
@@ -154,6 +158,13 @@ def seconds(text: str) -> float:
     return value
 
 
+def days(text: str) -> timedelta:
+    """A whole number of days, of ten years at most."""
+    if re.fullmatch(r"[0-9]{1,4}", text) is None or not 1 <= int(text) <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 1 to {_MOST_DAYS}")
+    return timedelta(days=int(text))
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\s]+)):(?P<port>\d{1,5})", text)
     if found is None or int(found["port"]) > 65535:
@@ -162,6 +173,22 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 
 # --- the contract ----------------------------------------------------------------------------------------
+
+
+def write_line(line: str, stream: TextIO | None = None) -> None:
+    """Prints a line on stdout.
+
+    Args:
+        line: The line.
+        stream: Where to instead.
+
+    Raises:
+        OutputClosedError: Nobody reads it any more; `run` ends the script then.
+    """
+    try:
+        print(line, file=stream or sys.stdout, flush=True)
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
 
 
 def run(
@@ -189,25 +216,44 @@ def run(
         received.append(number)
         signal.raise_signal(signal.SIGINT)
 
+    # A shell starts `script &` with SIGINT ignored; then neither Python nor asyncio would do anything about it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         result = work()
+        found = keys(result)
+        write_line(json.dumps(found) if as_json else tell(result))
     except OssdistError as error:
         return _refuse(type(error).__name__, str(error), EXIT_REFUSED, as_json=as_json)
     except KeyboardInterrupt:
         number = received[0] if received else signal.SIGINT
         return _refuse("Interrupted", f"by {signal.Signals(number).name}", 128 + number, as_json=as_json)
-    found = keys(result)
-    print(json.dumps(found) if as_json else tell(result), flush=True)
+    except OutputClosedError:
+        return _end_unread()
     return EXIT_REFUSED if found["ok"] is False else 0
 
 
 def _refuse(error: str, reason: str, code: int, *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"ok": False, "error": error, "reason": reason}), flush=True)
-    else:
-        print(f"{error}: {reason}", file=sys.stderr)
+    try:
+        if as_json:
+            write_line(json.dumps({"ok": False, "error": error, "reason": reason}))
+        else:
+            write_line(f"{error}: {reason}", sys.stderr)
+    except OutputClosedError:
+        _end_unread()
     return code
+
+
+def _end_unread() -> int:
+    """Gives what is still buffered to nobody, so that Python does not complain at its end."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nobody, stream.fileno())
+    os.close(nobody)
+    return 128 + signal.SIGPIPE
 
 
 def report_keys(report: DownloadReport) -> dict[str, object]:
@@ -236,78 +282,3 @@ def verification_keys(report: VerificationReport) -> dict[str, object]:
     """A verification's keys, as verify.py prints them."""
     verdict = "pass" if report.passed else "fail"
     return {"file": report.file, "verdict": verdict, "checks": msgspec.to_builtins(report.checks)}
-
-
-# --- progress --------------------------------------------------------------------------------------------
-
-
-class ProgressDisplay:
-    """Shows a transfer on stderr: a bar on a terminal, otherwise a line now and then. A context manager.
-
-    Args:
-        stream: Where to.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._bar: tqdm[NoReturn] | None = None
-        self._last_line_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close_bar()
-
-    def __call__(self, event: events.TransferEvent) -> None:
-        """Takes an event."""
-        match event:
-            case events.Resolved(name, version, total):
-                self._close_bar()
-                self._say(f"{name} {version}: {total} bytes")
-            case events.Progress():
-                self._progress(event)
-            case events.Resumed(done):
-                self._say(f"{done} bytes were here already")
-            case events.SwarmSwitched(swarm, reason):
-                self._say(f"going on in the {swarm} swarm: {reason}")
-            case events.SourceFailed(source, reason):
-                self._say(f"{source}: {reason}")
-            case events.PeerBanned(address):
-                self._say(f"{address} sent wrong data and is not used any more")
-            case events.FileCommitted(path):
-                self._say(f"{path} is complete and verified")
-            case events.PieceRefused() | events.FileVerified():
-                pass
-
-    def _progress(self, event: events.Progress) -> None:
-        sources = f"{event.peers} peer(s), {event.mirrors} mirror(s)"
-        rate = f"{event.bytes_per_s / 1e6:.1f} MB/s"
-        left = f"{event.eta_s:.0f} s left" if event.eta_s is not None else "no rate yet"
-        if not self._stream.isatty():
-            if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
-                self._last_line_s = time.monotonic()
-                self._say(f"{event.bytes_done} of {event.bytes_total} bytes, {rate}, {left}, {sources}")
-            return
-        if self._bar is None:
-            self._bar = tqdm(
-                total=event.bytes_total,
-                unit="B",
-                unit_scale=True,
-                file=self._stream,
-                dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}B/{total_fmt}B{postfix}",
-            )
-        self._bar.n = event.bytes_done
-        self._bar.set_postfix_str(f"{rate}, {left}, {sources}")
-
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _say(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.write(line, file=self._stream)
-        else:
-            print(line, file=self._stream, flush=True)

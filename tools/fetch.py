@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _script
+from _progress import ProgressDisplay
 
 from ossdist import blocking
 from ossdist.config import ClientConfig
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
     from ossdist.release.report import DownloadReport
     from ossdist.transfer.metainfo import Address
+
+_TO_HELP = (
+    "folder for the files; a file of the same name is replaced in one step. A folder .ossdist-* in it is a download "
+    "that was not finished: the next call goes on with it, and it may be deleted"
+)
 
 
 class _Arguments(_script.NetworkArguments):
@@ -34,9 +40,9 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser = argparse.ArgumentParser(prog="fetch.py", description=__doc__)
     parser.add_argument("channel", type=_script.channel, metavar="CHANNEL", help="address or folder")
     parser.add_argument("name", metavar="NAME", help="the package")
-    parser.add_argument("--version", metavar="V", help="default: the newest")
-    parser.add_argument("--root", type=_script.file, required=True, help="root.json, from a source that you trust")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the files")
+    parser.add_argument("--version", metavar="V", help="default: the newest, which is the one published last")
+    parser.add_argument("--root", type=_script.file, required=True, help=_script.ROOT_HELP)
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help=_TO_HELP)
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--no-p2p", action="store_true", help="mirrors alone")
     ways.add_argument("--no-http", action="store_true", help="peers alone, for the payload")
@@ -58,7 +64,7 @@ def _config(args: _Arguments) -> ClientConfig:
 
 
 def _fetch(args: _Arguments) -> DownloadReport:
-    with _script.ProgressDisplay() as display:
+    with ProgressDisplay() as display:
         return blocking.download(
             args.channel,
             args.name,

@@ -2,7 +2,11 @@
 
 The first release makes the channel, with the given key in every role: give its root.json to the users over a way that
 they trust. Name, version and purl are guessed from the file name of a wheel, sdist, deb or rpm. Of a folder, all
-files are published with their paths in it.
+files are published with their paths in it. Who asks for no version gets the newest release of a name, which is the one
+published last.
+
+Users believe a channel until it expires. Publishing puts that off, and so does --refresh, without FILE: run it well
+before, for instance once a day.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ import argparse
 import asyncio
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _script
 
+from ossdist.errors import NotFoundError, StorageError
 from ossdist.publisher import Published, Publisher, ReleaseSpec
 from ossdist.release import layout, model
 from ossdist.release.formats.filename import PackageName, parse_filename
@@ -23,6 +29,15 @@ from ossdist.release.signing import GpgSigner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_KEY_HELP = "signs everything: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
+_VALIDITY = timedelta(days=30)
+_ANY_PIECE_LENGTH = 16 << 10
+_NO_SOURCES = (
+    "Neither --mirror nor --tracker was given: this release comes from the channel's own address alone, and from "
+    "peers that users find by themselves (DHT, local network)."
+)
 
 
 class _Arguments(_script.Arguments):
@@ -36,19 +51,28 @@ class _Arguments(_script.Arguments):
     tracker: list[str]
     depends: list[model.Dependency]
     gnupghome: Path | None
+    refresh: bool
+    validity_days: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    published: Published
+    """What was published, or None after a refresh; whether the channel was made, and what it is like since then."""
+
+    published: Published | None
     created: bool
+    channel: model.Channel
 
 
-def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec]:
+def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     parser = argparse.ArgumentParser(prog="publish.py", description=__doc__)
     parser.add_argument("channel_dir", type=Path, metavar="CHANNEL_DIR", help="made if it is not there")
-    parser.add_argument("files", type=_file_or_folder, nargs="+", metavar="FILE", help="or a folder")
-    parser.add_argument("--key", type=_script.fingerprint, required=True, metavar="FPR", help="signs everything")
+    parser.add_argument("files", type=_file_or_folder, nargs="*", metavar="FILE", help="or a folder")
+    parser.add_argument("--key", type=_script.fingerprint, required=True, metavar="FPR", help=_KEY_HELP)
+    parser.add_argument("--refresh", action="store_true", help="sign the channel anew, so that it does not expire")
+    parser.add_argument(
+        "--validity-days", type=_script.days, default=_VALIDITY, metavar="N", help="from now on; default: 30"
+    )
     parser.add_argument("--gnupghome", type=_script.folder, metavar="DIR", help="default: gpg's own")
     parser.add_argument("--name", help="the package")
     parser.add_argument("--version", help="its version")
@@ -61,6 +85,13 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec]:
     )
     _script.add_json_argument(parser)
     args = parser.parse_args(argv, namespace=_Arguments())
+    described = (args.files, args.name, args.version, args.purl, args.mirror, args.tracker, args.depends)
+    if args.refresh:
+        if any(described):
+            parser.error("--refresh changes nothing but dates: it takes no FILE, and nothing that describes a release")
+        return args, None
+    if not args.files:
+        parser.error("a FILE is required, or --refresh")
     try:
         return args, _spec(args)
     except ValueError as error:
@@ -98,7 +129,7 @@ def _spec(args: _Arguments) -> ReleaseSpec:
 def _files(given: Sequence[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for place in given:
-        inside = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        inside = sorted(path for path in place.rglob("*") if _is_file(path)) if place.is_dir() else [place]
         if not inside:
             raise ValueError(f"{place} has no files")
         for path in inside:
@@ -107,6 +138,11 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
                 raise ValueError(f"{files[name]} and {path} would both be {name}")
             files[name] = path
     return files
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file of the folder's own; symbolic links are for `_require_publishable` to refuse."""
+    return path.is_symlink() or path.is_file()
 
 
 def _guess(files: dict[str, Path]) -> PackageName | None:
@@ -119,15 +155,78 @@ def _guess(files: dict[str, Path]) -> PackageName | None:
     return replace(known[0], purl=purls.pop() if len(purls) == 1 else known[0].purl.partition("?")[0])
 
 
-async def _publish(args: _Arguments, spec: ReleaseSpec) -> _Result:
-    publisher = Publisher(args.channel_dir, signer=GpgSigner(args.gnupghome), keys=[args.key])
-    created = not (args.channel_dir / layout.ROOT).exists()
-    if created:
+def _require_publishable(args: _Arguments, spec: ReleaseSpec) -> None:
+    """Refuses what can be refused at once, before a channel is made for it.
+
+    Raises:
+        FormatError: A name, version, path, purl or address is malformed, or every file is empty.
+        StorageError: A file cannot be read, or is a symbolic link in a folder: its target may be anything.
+    """
+    model.check_identity(spec.name, spec.version)
+    layout.check_paths(spec.files, document="release")
+    for place in args.files:
+        for path in sorted(place.rglob("*")) if place.is_dir() else ():
+            if path.is_symlink():
+                raise StorageError(f"{path} is a symbolic link: publish what it points to, or remove it", path=path)
+            if not path.is_file() and not path.is_dir():
+                raise StorageError(f"{path} is neither a file nor a folder: remove it", path=path)
+    lengths = {path: _readable_length(source) for path, source in spec.files.items()}
+    candidate = model.Release(
+        name=spec.name,
+        version=spec.version,
+        purl=spec.purl or f"pkg:generic/{spec.name}@{spec.version}",
+        issued=datetime.now(UTC).replace(microsecond=0),
+        files=tuple(model.File(path=path, length=length, sha256="0" * 64) for path, length in lengths.items()),
+        hybrid=model.HybridTorrent(info_hash_v1="0" * 40, info_hash_v2="0" * 64, piece_length=_ANY_PIECE_LENGTH),
+        v1=model.V1Torrent(info_hash_v1="0" * 40, piece_length=_ANY_PIECE_LENGTH),
+        trackers=spec.trackers,
+        mirrors=spec.mirrors,
+        dependencies=spec.dependencies,
+    )
+    model.decode_release(model.encode(candidate), document="release")
+
+
+def _readable_length(path: Path) -> int:
+    try:
+        with path.open("rb") as stream:
+            return stream.seek(0, 2)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+
+
+async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
+    publisher = Publisher(
+        args.channel_dir, signer=GpgSigner(args.gnupghome), keys=[args.key], validity=args.validity_days
+    )
+    is_new = not (args.channel_dir / layout.ROOT).exists()
+    if spec is None:
+        if is_new:
+            raise NotFoundError("a channel", str(args.channel_dir))
+        await publisher.refresh()
+        return _Result(None, created=False, channel=_channel(args.channel_dir))
+    await asyncio.to_thread(_require_publishable, args, spec)
+    if is_new:
         await publisher.create()
-    return _Result(await publisher.publish(spec), created)
+    published = await publisher.publish(spec)
+    if not spec.mirrors and not spec.trackers:
+        print(_NO_SOURCES, file=sys.stderr)
+    return _Result(published, is_new, _channel(args.channel_dir))
+
+
+def _channel(folder: Path) -> model.Channel:
+    """The channel as it stands now; it was this call that signed it."""
+    path = folder / layout.CHANNEL
+    try:
+        return model.decode_channel(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
 
 
 def _keys(result: _Result) -> dict[str, object]:
+    channel = {"serial": result.channel.serial, "created": result.created}
+    expires = result.channel.expires.isoformat()
+    if result.published is None:
+        return {"ok": True, "channel": channel, "expires": expires}
     release = result.published.release
     hybrid = {"v1": release.hybrid.info_hash_v1, "v2": release.hybrid.info_hash_v2}
     return {
@@ -137,15 +236,21 @@ def _keys(result: _Result) -> dict[str, object]:
         "purl": release.purl,
         "info_hashes": {"hybrid": hybrid, "v1": {"v1": release.v1.info_hash_v1}},
         "deltas": [],
-        "channel": {"serial": result.published.channel_serial, "created": result.created},
+        "channel": channel,
+        "expires": expires,
     }
 
 
 def _tell(result: _Result) -> str:
-    release = result.published.release
-    lines = [f"{release.title} ({release.purl}) is published in channel {result.published.channel_serial}"]
-    lines += [f"  {file.path}: {file.length} bytes, sha256 {file.sha256}" for file in release.files]
-    if result.created:
+    lines: list[str] = []
+    if result.published is not None:
+        release = result.published.release
+        lines.append(f"{release.title} ({release.purl}) is published in channel {result.channel.serial}")
+        lines += [f"  {file.path}: {file.length} bytes, sha256 {file.sha256}" for file in release.files]
+    lines.append(f"Channel {result.channel.serial} expires at {result.channel.expires:%Y-%m-%d %H:%M} UTC.")
+    if result.published is not None:
+        lines.append("Before that, publish again or call publish.py --refresh.")
+    if len(result.channel.releases) <= (0 if result.published is None else 1):  # nobody can have used it before
         lines.append(f"The channel is new. Its users need {layout.ROOT} over a way that they trust.")
     return "\n".join(lines)
 
@@ -153,7 +258,7 @@ def _tell(result: _Result) -> str:
 def main(argv: Sequence[str]) -> int:
     """Runs the script and gives its exit code."""
     args, spec = _parse(argv)
-    return _script.run(lambda: asyncio.run(_publish(args, spec)), as_json=args.json, keys=_keys, tell=_tell)
+    return _script.run(lambda: asyncio.run(_run(args, spec)), as_json=args.json, keys=_keys, tell=_tell)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _script
+from _progress import ProgressDisplay
 
 from ossdist.client import Client
 from ossdist.config import ClientConfig
@@ -37,7 +38,7 @@ class _Arguments(_script.NetworkArguments):
 def _parse(argv: Sequence[str]) -> _Arguments:
     parser = argparse.ArgumentParser(prog="seed.py", description=__doc__)
     parser.add_argument("channel", type=_script.channel, metavar="CHANNEL", help="address or folder")
-    parser.add_argument("--root", type=_script.file, required=True, help="root.json, from a source that you trust")
+    parser.add_argument("--root", type=_script.file, required=True, help=_script.ROOT_HELP)
     parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="may be the channel's own folder")
     parser.add_argument("--interval", type=_script.seconds, default=60.0, metavar="S", help="default: %(default)g")
     parser.add_argument("--only", metavar="NAME", help="share the releases of this name alone")
@@ -52,7 +53,7 @@ def _tell(status: SeederStatus) -> str:
 
 
 def _print(status: SeederStatus) -> None:
-    print(json.dumps(dataclasses.asdict(status)), flush=True)
+    _script.write_line(json.dumps(dataclasses.asdict(status)))
 
 
 async def _seed(args: _Arguments) -> SeederStatus:
@@ -69,7 +70,7 @@ async def _seed(args: _Arguments) -> SeederStatus:
 async def _share(args: _Arguments) -> SeederStatus:
     swarm = dataclasses.replace(_script.swarm_config(args), upload_bytes_per_s=args.upload_limit)
     config = ClientConfig(swarm=swarm, transfer=_script.transfer_config(args))
-    with _script.ProgressDisplay() as display:
+    with ProgressDisplay(repeating=True) as display:
         async with Client(args.channel, root=args.root, config=config) as client:
             seeder = Seeder(client, args.store, only=args.only, on_event=display)
             with contextlib.suppress(asyncio.CancelledError):

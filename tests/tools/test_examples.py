@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist.release import layout
+from ossdist.release.signing import stop_agent
 from tests.asynchronous import asynchronous
 from tests.channels import CONFIG, make_channel, noise, publish
 from tests.programs.nginx import Nginx
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from tests.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def example(name: str, *args: object) -> subprocess.CompletedProcess[str]:
@@ -72,4 +76,41 @@ async def test_verify_offline(tmp_path: Path, keys: Keys) -> None:
 def test_the_readme_shows_the_example_as_it_is() -> None:
     source = (ROOT / "examples" / "publish_and_download.py").read_text("utf-8")
     shown = source[source.index("async def publish") : source.index("async def main")].strip()
-    assert shown in (ROOT / "README.md").read_text("utf-8")
+    assert shown in README
+
+
+def test_the_readme_imports_what_its_program_needs() -> None:
+    program = README.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, object] = {}
+    exec(compile(program, "README.md", "exec", dont_inherit=True), names)  # noqa: S102 - our own text
+    for function in ("publish", "download"):
+        needed = [
+            word.id
+            for node in ast.walk(ast.parse(program))
+            if isinstance(node, ast.AsyncFunctionDef) and node.name == function
+            for word in ast.walk(node)
+            if isinstance(word, ast.Name) and word.id[0].isupper()
+        ]
+        assert needed
+        assert set(needed) <= names.keys()
+
+
+@asynchronous
+async def test_the_readme_tells_how_gpg_gets_the_keys(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    lines = [line.strip() for line in README.splitlines() if line.startswith("    ")]
+    command = next(line for line in lines if "gpg --import" in line)
+    verify = next(line for line in lines if line.startswith("gpg --verify")).replace("FPR", keys.alice)
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:  # short: a socket's address has 108 bytes
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{command} && {verify}"],
+            cwd=channel.folder,
+            env=os.environ | {"GNUPGHOME": home, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE_S,
+        )
+        stop_agent(Path(home))
+    assert done.returncode == 0, done
+    assert "Good signature" in done.stderr

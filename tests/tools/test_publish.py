@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ossdist import blocking
+from ossdist.publisher import Publisher
 from ossdist.release import layout, model
 from tests.channels import noise
 from tests.programs.payload import tree_digests
@@ -32,6 +36,10 @@ def manifest(channel: Path, name: str, version: str) -> model.Release:
     return model.decode_release((channel / layout.release_path(name, version)).read_bytes())
 
 
+def listed(channel: Path) -> model.Channel:
+    return model.decode_channel((channel / layout.CHANNEL).read_bytes())
+
+
 def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path: Path, keys: Keys) -> None:
     channel = tmp_path / "channel"
     done = publish(keys, channel, write(tmp_path / WHEEL, noise(50_000)))
@@ -48,7 +56,9 @@ def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path
         },
         "deltas": [],
         "channel": {"serial": 2, "created": True},
+        "expires": listed(channel).expires.isoformat(),
     }
+    assert listed(channel).expires - listed(channel).issued == timedelta(days=30)
     assert model.decode_root((channel / layout.ROOT).read_bytes()).roles.release.keys == (keys.alice,)
 
 
@@ -61,8 +71,7 @@ def test_the_second_release_joins_the_channel_and_the_same_again_is_refused(tmp_
     reason = publish(keys, channel, second).refused("AlreadyPublishedError")
     assert "demo-tool 1.1" in reason
     assert tree_digests(channel) == before
-    listed = model.decode_channel((channel / layout.CHANNEL).read_bytes()).releases
-    assert [entry.version for entry in listed] == ["1.0", "1.1"]
+    assert [entry.version for entry in listed(channel).releases] == ["1.0", "1.1"]
 
 
 def test_everything_about_a_release_can_be_said(tmp_path: Path, keys: Keys) -> None:
@@ -108,6 +117,8 @@ def test_for_people_it_says_what_was_published_and_what_comes_next(tmp_path: Pat
     assert done.code == 0, done
     assert done.out.startswith("demo-tool 1.0 (pkg:pypi/demo-tool@1.0) is published")
     assert "root.json over a way that they trust" in done.out
+    assert f"expires at {listed(args[0]).expires:%Y-%m-%d}" in done.out
+    assert "Neither --mirror nor --tracker" in done.err
     again = run("publish", *args)
     assert (again.code, again.out) == (1, "")
     assert again.err.startswith("AlreadyPublishedError: ")
@@ -143,12 +154,83 @@ def test_a_key_that_the_channel_does_not_list_is_refused_before_anything_changes
 )
 def test_malformed_values_are_refused(tmp_path: Path, keys: Keys, args: tuple[str, ...], reason: str) -> None:
     assert reason in publish(keys, tmp_path / "channel", write(tmp_path / WHEEL), *args).refused("FormatError")
+    assert not (tmp_path / "channel").exists()
+
+
+def test_empty_files_are_refused_before_there_is_a_channel(tmp_path: Path, keys: Keys) -> None:
+    assert "empty" in publish(keys, tmp_path / "channel", write(tmp_path / WHEEL, b"")).refused("FormatError")
+    assert not (tmp_path / "channel").exists()
+
+
+def test_the_users_need_the_root_also_if_the_first_try_failed_late(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    blocking.create(Publisher(channel, signer=keys.signer, keys=[keys.alice]))  # and then it was killed
+    args = ("--key", keys.alice, "--gnupghome", keys.home)
+    assert "root.json over a way that they trust" in run("publish", channel, "--refresh", *args).out
+    first = run("publish", channel, write(tmp_path / WHEEL), *args)
+    assert "root.json over a way that they trust" in first.out
+    second = run("publish", channel, write(tmp_path / WHEEL.replace("1.0", "1.1")), *args)
+    assert second.code == 0, second
+    assert "root.json" not in second.out
+
+
+@pytest.mark.parametrize("target", ["file", "folder", "missing"])
+def test_symbolic_links_in_a_folder_are_refused(tmp_path: Path, keys: Keys, target: str) -> None:
+    write(tmp_path / "file")
+    write(tmp_path / "folder" / "inside")
+    tree = tmp_path / "tree"
+    write(tree / "real")
+    (tree / "link").symlink_to(tmp_path / target)
+    done = publish(keys, tmp_path / "channel", tree, "--name", "x", "--version", "1")
+    assert "link is a symbolic link" in done.refused("StorageError")
+    assert not (tmp_path / "channel").exists()
+
+
+def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path, keys: Keys) -> None:
+    tree = tmp_path / "tree"
+    write(tree / "real")
+    os.mkfifo(tree / "pipe")
+    done = publish(keys, tmp_path / "channel", tree, "--name", "x", "--version", "1")
+    assert "neither a file nor a folder" in done.refused("StorageError")
+
+
+# --- a channel's expiry ----------------------------------------------------------------------------------
+
+
+def test_a_refresh_puts_the_expiry_off_and_changes_nothing_else(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    assert publish(keys, channel, write(tmp_path / WHEEL), "--validity-days", "2").code == 0
+    before = listed(channel)
+    assert before.expires - before.issued == timedelta(days=2)
+    done = publish(keys, channel, "--refresh", "--validity-days", "9")
+    after = listed(channel)
+    assert done.code == 0, done
+    assert done.answer == {
+        "ok": True,
+        "channel": {"serial": 3, "created": False},
+        "expires": after.expires.isoformat(),
+    }
+    assert after.expires - after.issued == timedelta(days=9)
+    assert after.releases == before.releases
+    people = run("publish", channel, "--refresh", "--key", keys.alice, "--gnupghome", keys.home)
+    assert people.out.startswith("Channel 4 expires at ")
+    assert people.err == ""
+
+
+def test_a_channel_that_does_not_exist_cannot_be_refreshed(tmp_path: Path, keys: Keys) -> None:
+    publish(keys, tmp_path / "channel", "--refresh").refused("NotFoundError")
+    assert not (tmp_path / "channel").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ((), "required"),
+        (("channel", "--key", "0" * 40), "a FILE is required, or --refresh"),
+        (("channel", WHEEL, "--refresh", "--key", "0" * 40), "it takes no FILE"),
+        (("channel", "--refresh", "--name", "x", "--key", "0" * 40), "nothing that describes a release"),
+        (("channel", "--refresh", "--validity-days", "0", "--key", "0" * 40), "number of days"),
+        (("channel", "--refresh", "--validity-days", "soon", "--key", "0" * 40), "number of days"),
         (("channel", "tool.bin", "--key", "0" * 40), "--name and --version are needed"),
         (("channel", "missing.bin", "--key", "0" * 40), "is no file"),
         (("channel", WHEEL, "--key", "alice@example.org"), "fingerprint"),

@@ -133,6 +133,41 @@ async def test_a_channel_that_is_bad_from_the_start_is_refused(tmp_path: Path, k
     assert not (tmp_path / "store").exists()
 
 
+@asynchronous
+async def test_a_store_that_cannot_be_written_to_is_refused(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": CONTENT})
+    (tmp_path / "file").touch()
+    where = (channel.folder, "--root", channel.root, "--store", tmp_path / "file" / "store", *LOCAL)
+    assert "store" in run("seed", *where, "--json").refused("TargetNotWritableError")
+
+
+@asynchronous
+async def test_a_name_that_is_not_listed_is_a_problem(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": CONTENT})
+    with seed(channel, "--only", "nosuch") as seeding:
+        line = seeding.until("problems", {"nosuch": "the channel lists no release of this name"})
+        assert (line["ready"], line["releases"]) == (False, 0)
+        seeding.line()
+        seeding.signal(signal.SIGTERM)
+        assert seeding.ended().err.count("nosuch") == 1
+
+
+@asynchronous
+async def test_what_is_tried_again_and_again_is_said_once(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": CONTENT})
+    (channel.payload("tool", "1.0") / "tool.bin").unlink()
+    with seed(channel) as seeding:
+        seeding.says("sources exhausted")
+        for _ in range(15):  # three seconds, and a try takes one
+            seeding.line()
+        seeding.signal(signal.SIGTERM)
+        said = seeding.ended().err
+    assert "tool 1.0" not in said
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     done = run("seed", tmp_path, "--store", tmp_path)
     assert (done.code, done.out) == (2, "")

@@ -1,0 +1,96 @@
+"""Shows how a transfer goes, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
+
+from ossdist import events
+
+if TYPE_CHECKING:
+    from typing import NoReturn, Self
+
+_LINE_EVERY_S = 5.0
+
+
+class ProgressDisplay:
+    """Shows a transfer on stderr: a bar on a terminal, otherwise a line now and then. A context manager.
+
+    Args:
+        stream: Where to.
+        repeating: The same is tried again and again: say a line another time only after something was completed.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, repeating: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._repeating = repeating
+        self._said: set[str] = set()
+        self._bar: tqdm[NoReturn] | None = None
+        self._last_line_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_bar()
+
+    def __call__(self, event: events.TransferEvent) -> None:
+        """Takes an event."""
+        match event:
+            case events.Resolved(name, version, total):
+                self._close_bar()
+                self._say(f"{name} {version}: {total} bytes")
+            case events.Progress():
+                self._progress(event)
+            case events.Resumed(done):
+                self._say(f"{done} bytes were here already")
+            case events.SwarmSwitched(swarm, reason):
+                self._say(f"going on in the {swarm} swarm: {reason}")
+            case events.SourceFailed(source, reason):
+                self._say(f"{source}: {reason}")
+            case events.PeerBanned(address):
+                self._say(f"{address} sent wrong data and is not used any more")
+            case events.FileCommitted(path):
+                self._said.clear()
+                self._say(f"{path} is complete and verified")
+            case events.PieceRefused() | events.FileVerified():
+                pass
+
+    def _progress(self, event: events.Progress) -> None:
+        sources = f"{event.peers} peer(s), {event.mirrors} mirror(s)"
+        rate = f"{event.bytes_per_s / 1e6:.1f} MB/s"
+        left = f"{event.eta_s:.0f} s left" if event.eta_s is not None else "no rate yet"
+        if not self._stream.isatty():
+            if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
+                self._last_line_s = time.monotonic()
+                self._say(f"{event.bytes_done} of {event.bytes_total} bytes, {rate}, {left}, {sources}")
+            return
+        if self._bar is None:
+            self._bar = tqdm(
+                total=event.bytes_total,
+                unit="B",
+                unit_scale=True,
+                file=self._stream,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}B/{total_fmt}B{postfix}",
+            )
+        self._bar.n = event.bytes_done
+        self._bar.set_postfix_str(f"{rate}, {left}, {sources}")
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _say(self, line: str) -> None:
+        if self._repeating:
+            if line in self._said:
+                return
+            self._said.add(line)
+        if self._bar is not None:
+            self._bar.write(line, file=self._stream)
+        else:
+            print(line, file=self._stream, flush=True)
