@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ossdist.errors import (
+    FormatError,
     ManifestMismatchError,
     NotFoundError,
     OssdistError,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import FetchConfig
     from ossdist.release.model import RoleName
+    from ossdist.release.source import DocumentSource
     from ossdist.release.trust import SignatureVerifier, TrustedChannel, TrustedRelease
     from ossdist.transfer.metainfo import Metainfo
 
@@ -39,6 +42,8 @@ _T = TypeVar("_T")
 # A publisher replaces the channel and its signatures one after the other; a reader may come in between.
 _CHANNEL_TRIES = 4
 _PAUSE_S = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -58,6 +63,7 @@ class Catalog:
 
     def __init__(self, channel: str | Path, *, root: Path | bytes, config: FetchConfig, clock: Clock) -> None:
         self._root = model.decode_root(root if isinstance(root, bytes) else read_file(root))
+        self._config = config
         self._documents = open_documents(channel, config)
         self._clock = clock
         self._known_serial = 0
@@ -99,7 +105,7 @@ class Catalog:
         return await self._patiently(self._channel, SignatureError, tries=_CHANNEL_TRIES)
 
     async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
-        """Fetches a release's torrents; each must be the signed one.
+        """Fetches a release's torrents, from the channel or the manifest's mirrors; each must be the signed one.
 
         Raises:
             TorrentMismatchError: One is not.
@@ -163,8 +169,24 @@ class Catalog:
         return [*await asyncio.to_thread(self._verifier.verify, data, blocks), *missing]
 
     async def _torrent(self, release: TrustedRelease, *, v1: bool) -> Metainfo:
+        """From the channel's own address, else from the first of the manifest's mirrors that has the signed one."""
+        try:
+            return await self._torrent_from(self._documents, release, v1=v1)
+        except (SourceError, FormatError, TorrentMismatchError) as error:
+            first_error = error
+        for mirror in sorted(release.release.mirrors, key=lambda mirror: mirror.priority):
+            documents = HttpDocuments(mirror.url, self._config)
+            try:
+                return await self._torrent_from(documents, release, v1=v1)
+            except (SourceError, FormatError, TorrentMismatchError) as error:
+                log.info("no torrent of %s from %s: %s", release.release.title, mirror.url, error)
+            finally:
+                await documents.close()
+        raise first_error
+
+    async def _torrent_from(self, documents: DocumentSource, release: TrustedRelease, *, v1: bool) -> Metainfo:
         path = layout.torrent_path(release.release.name, release.release.version, v1=v1)
-        data = await self._documents.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
+        data = await documents.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
         metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
         require_signed(release.release, metainfo, v1=v1)
         return metainfo

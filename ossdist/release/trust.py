@@ -122,8 +122,9 @@ class TrustedChannel:
         found = self.channel.find(name, version)
         if found is None:
             wanted = name if version is None else f"{name} {version}"
-            known = sorted({entry.name for entry in self.channel.releases})
-            where = f"the channel (it has {', '.join(known[:10]) or 'no release'})"
+            versions = [entry.version for entry in self.channel.releases if entry.name == name]
+            known = [f"version {text}" for text in versions] or sorted({entry.name for entry in self.channel.releases})
+            where = f"the channel (it has {', '.join(known[-10:]) or 'no release'})"
             raise NotFoundError(f"release {wanted}", where)
         return found
 

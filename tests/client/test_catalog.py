@@ -15,8 +15,10 @@ from ossdist.config import FetchConfig
 from ossdist.errors import ManifestMismatchError, SignatureError, TorrentMismatchError
 from ossdist.release import layout, model
 from ossdist.swarm.metainfo import make_torrents
+from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
 from tests.channels import TestChannel, make_channel, noise, publish
+from tests.programs.nginx import Nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,3 +150,26 @@ async def test_readers_of_a_busy_channel_never_see_it_broken(channel: TestChanne
 async def _refresh(channel: TestChannel, *, times: int) -> None:
     for _ in range(times):
         await channel.publisher.refresh()
+
+
+@pytest.mark.parametrize("damage", ["missing", "swapped", "malformed"])
+@asynchronous
+async def test_torrent_that_the_channel_lacks_comes_from_a_mirror(tmp_path: Path, keys: Keys, damage: str) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    async with Nginx(tmp_path / "nginx", whole) as server:
+        made = await make_channel(tmp_path, keys)
+        mirrors = (model.Mirror(url=server.url, priority=2), model.Mirror(url="http://127.0.0.1:1/", priority=1))
+        await publish(made, {"tool.bin": noise(50_000)}, mirrors=mirrors)
+        shutil.copytree(made.folder, whole, dirs_exist_ok=True)
+        path = made.folder / layout.torrent_path("tool", "1.0", v1=False)
+        match damage:
+            case "missing":
+                path.unlink()
+            case "swapped":
+                path.write_bytes((made.folder / layout.torrent_path("tool", "1.0", v1=True)).read_bytes())
+            case _:
+                path.write_bytes(b"no torrent")
+        async with catalog(made) as offers:
+            torrents = await offers.torrents(await offers.resolve("tool"))
+    assert torrents[Swarm.HYBRID].data == (whole / layout.torrent_path("tool", "1.0", v1=False)).read_bytes()
