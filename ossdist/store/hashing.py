@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+BATCH_BYTES = 4 << 20
+
 _SLICE_BYTES = 32 << 20
 """How much is hashed in one go in the worker thread, between two looks at how far the file is verified."""
 
@@ -48,11 +50,15 @@ class FollowingHasher:
     Args:
         file: The file.
         chunk_bytes: How much is read at once.
+        batch_bytes: How much must be verified before the worker thread is sent for it, except at the end: a trip for
+            each small piece would cost more than its hash.
     """
 
-    def __init__(self, file: ExpectedFile, *, chunk_bytes: int) -> None:
+    def __init__(self, file: ExpectedFile, *, chunk_bytes: int, batch_bytes: int = BATCH_BYTES) -> None:
         self._file = file
         self._chunk_bytes = chunk_bytes
+        self._batch_bytes = batch_bytes
+        self._buffer = memoryview(bytearray(chunk_bytes))
         self._digest = hashlib.sha256()
         self._position = 0
 
@@ -73,8 +79,9 @@ class FollowingHasher:
             FileHashError: Its length or hash is not the signed one.
         """
         while self._position < self._file.length:
+            enough = min(self._file.length, self._position + self._batch_bytes)
             async with more:
-                await more.wait_for(lambda: verified_until(self._position) > self._position)
+                await more.wait_for(lambda enough=enough: verified_until(self._position) >= enough)
             end = min(verified_until(self._position), self._position + _SLICE_BYTES)
             await asyncio.to_thread(self._advance, end)
         if self._digest.hexdigest() != self._file.sha256:
@@ -84,14 +91,13 @@ class FollowingHasher:
         await asyncio.to_thread(_check_length, self._file)
 
     def _advance(self, end: int) -> None:
-        buffer = memoryview(bytearray(min(self._chunk_bytes, end - self._position)))
         with reading(self._file.location), self._file.location.open("rb", buffering=0) as stream:
             stream.seek(self._position)
             while self._position < end:
-                count = stream.readinto(buffer[: end - self._position])
+                count = stream.readinto(self._buffer[: end - self._position])
                 if not count:
                     _require(self._file, "length", self._file.length, self._position)
-                self._digest.update(buffer[:count])
+                self._digest.update(self._buffer[:count])
                 self._position += count or 0
 
 

@@ -24,7 +24,7 @@ def expected(location: Path, data: bytes = DATA) -> ExpectedFile:
 
 
 async def follow(file: ExpectedFile) -> FollowingHasher:
-    hasher = FollowingHasher(file, chunk_bytes=CHUNK_BYTES)
+    hasher = FollowingHasher(file, chunk_bytes=CHUNK_BYTES, batch_bytes=1)
     await hasher.follow(lambda _: file.length, asyncio.Condition())
     return hasher
 
@@ -40,7 +40,7 @@ async def test_follows_what_is_verified(tmp_path: Path) -> None:
         asked.put_nowait(position)
         return verified
 
-    hasher = FollowingHasher(expected(file), chunk_bytes=CHUNK_BYTES)
+    hasher = FollowingHasher(expected(file), chunk_bytes=CHUNK_BYTES, batch_bytes=1)
     following = asyncio.create_task(hasher.follow(verified_until, more))
     for end in (0, 1, 5000, len(DATA)):
         with file.open("r+b") as stream:
@@ -74,7 +74,7 @@ async def test_only_a_second_reading_convicts(tmp_path: Path) -> None:
             return len(DATA)
         return 5000
 
-    await FollowingHasher(expected(file), chunk_bytes=CHUNK_BYTES).follow(mended_behind, more)
+    await FollowingHasher(expected(file), chunk_bytes=CHUNK_BYTES, batch_bytes=1).follow(mended_behind, more)
     file.write_bytes(bytes(len(DATA)))
     with pytest.raises(FileHashError) as caught:
         await follow(expected(file))
