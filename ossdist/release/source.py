@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class DocumentSource(Protocol):
     """A channel's folder: on a disk, or behind an HTTP server. Adapters: `ossdist.mirrors.documents`."""
 

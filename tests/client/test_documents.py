@@ -15,6 +15,7 @@ import trustme
 from ossdist.config import FetchConfig
 from ossdist.errors import MirrorError, NotFoundError, TooLargeError
 from ossdist.mirrors.documents import FolderDocuments, HttpDocuments, open_documents
+from ossdist.release.source import DocumentSource
 from tests.asynchronous import asynchronous
 from tests.programs.nginx import Nginx
 
@@ -126,6 +127,8 @@ async def test_folder_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_other_schemes_are_a_callers_mistake(tmp_path: Path) -> None:
     assert isinstance(open_documents(tmp_path, QUICK), FolderDocuments)
+    for channel in (tmp_path, "https://mirror.example/oss/"):
+        assert isinstance(open_documents(channel, QUICK), DocumentSource)
     assert open_documents("https://mirror.example/oss/", QUICK).address == "https://mirror.example/oss"
     for address in ("ftp://mirror.example/", "/var/lib/channel", "file:///var"):
         with pytest.raises(ValueError, match="give a folder as a Path"):
