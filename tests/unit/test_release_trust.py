@@ -224,7 +224,7 @@ def test_the_channel_tells_what_it_has() -> None:
     assert trusted.entry("tool", "2.0").serial == 1
     with pytest.raises(NotFoundError, match=r"release tool 3\.0 .*it has version 2\.0, version 1\.0"):
         trusted.entry("tool", "3.0")
-    with pytest.raises(NotFoundError, match="release other does.*it has tool"):
+    with pytest.raises(NotFoundError, match=r"release other does.*it has tool"):
         trusted.entry("other", None)
     empty = TrustedChannel(Channel(serial=1, issued=NOW, expires=NOW, releases=()), SignedBy("channel", 1, ()))
     with pytest.raises(NotFoundError, match="no release"):
