@@ -6,7 +6,14 @@
     +-- TrustError                  somebody signed wrongly, or nobody did
     |   +-- SignatureError          a signature is missing, bad, or by a key that the root does not list
     |   +-- ExpiredError            the document's time is over
+    |   +-- PostdatedError          the document claims to have been signed in the future
     |   +-- RollbackError           the document is older than one already seen
+    |   +-- EquivocationError       two different documents claim the same serial
+    |   +-- RemovedReleaseError     a release that was listed has vanished, or was changed, without being withdrawn
+    |   +-- WithdrawnError          the publisher has withdrawn the release
+    |   +-- RotationError           a new root does not follow the old one
+    |   +-- ForeignDocumentError    a document belongs to another channel
+    |   +-- UnknownRootError        what is remembered of the channel does not go back to the root that was given
     |   `-- ManifestMismatchError   a signed document is not the one that the channel lists
     +-- SigningError                our own key cannot sign
     +-- FormatError                 a document, name or torrent is malformed
@@ -22,7 +29,8 @@
     +-- StorageError                the disk, at this end
     |   +-- DiskFullError
     |   +-- TargetNotWritableError
-    |   `-- TargetBusyError         another process works on the same target
+    |   +-- TargetBusyError         another process works on the same target
+    |   `-- DamagedStateError       what is remembered of a channel cannot be read any more
     +-- AlreadyPublishedError       a name that is published already and never changes
     +-- SwarmError                  the BitTorrent engine refused something
     `-- ProgramMissingError         a program that we call (gpg) is not installed
@@ -129,6 +137,124 @@ class RollbackError(TrustError):
         )
         self.serial = serial
         self.known = known
+
+
+class PostdatedError(TrustError):
+    """The document says that it was signed in the future.
+
+    Attributes:
+        issued: When it says that it was signed.
+        now: The time that it was compared with.
+    """
+
+    def __init__(self, *, document: str, issued: datetime, now: datetime) -> None:
+        super().__init__(
+            f"{document} is dated {issued.isoformat()}, in the future (now {now.isoformat()}). Check this machine's "
+            "clock; if it is right, tell the publisher.",
+            document=document,
+        )
+        self.issued = issued
+        self.now = now
+
+
+class EquivocationError(TrustError):
+    """Two different documents are signed with the same serial: readers are shown different channels.
+
+    Attributes:
+        serial: The serial.
+    """
+
+    def __init__(self, *, document: str, serial: int) -> None:
+        super().__init__(
+            f"{document} has serial {serial}, but another document with this serial was accepted before. Somebody "
+            "shows different readers different channels: do not use it, and tell the publisher.",
+            document=document,
+        )
+        self.serial = serial
+
+
+class RemovedReleaseError(TrustError):
+    """A release that was listed before is not listed any more, is listed with other bytes, or came back.
+
+    Attributes:
+        release: Its name and version.
+    """
+
+    def __init__(self, release: str, what: str, *, document: str) -> None:
+        super().__init__(
+            f"{document}: release {release} {what}. A release may only be withdrawn, never removed or changed: do not "
+            "use this channel, and tell the publisher.",
+            document=document,
+        )
+        self.release = release
+
+
+class WithdrawnError(TrustError):
+    """The publisher has withdrawn the release.
+
+    Attributes:
+        release: Its name and version.
+        reason: The publisher's.
+    """
+
+    def __init__(self, release: str, reason: str, *, document: str) -> None:
+        super().__init__(
+            f"release {release} was withdrawn by its publisher: {reason}. Choose another version.", document=document
+        )
+        self.release = release
+        self.reason = reason
+
+
+class RotationError(TrustError):
+    """A root of trust does not follow the one before it.
+
+    Attributes:
+        serial: Its serial.
+        known: The serial of the one before it.
+    """
+
+    def __init__(self, *, document: str, serial: int, known: int) -> None:
+        super().__init__(
+            f"{document} has serial {serial}, but root {known} must be followed by {known + 1}. The mirror mixes "
+            "states or was tampered with: try another one.",
+            document=document,
+        )
+        self.serial = serial
+        self.known = known
+
+
+class ForeignDocumentError(TrustError):
+    """A well signed document belongs to another channel.
+
+    Attributes:
+        expected: The channel that was asked for.
+        actual: The channel that the document names.
+    """
+
+    def __init__(self, *, document: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{document} belongs to channel {actual!r}, not to {expected!r}. The mirror mixes channels or was tampered "
+            "with: try another one.",
+            document=document,
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class UnknownRootError(TrustError):
+    """What is remembered of a channel does not go back to the root that the caller gave.
+
+    Attributes:
+        place: Where it is remembered.
+    """
+
+    def __init__(self, place: str, reason: str, *, document: str) -> None:
+        super().__init__(
+            f"{document}: {reason}, says {place}. If the root that you gave is the right one, move that file away: older "
+            "documents of the channel will then be accepted once.",
+            document=document,
+        )
+        self.place = place
 
 
 class ManifestMismatchError(TrustError):
@@ -364,6 +490,22 @@ class TargetBusyError(StorageError):
             f"{path} is in use by another download of the same release. Wait for it, or choose another folder.",
             path=path,
         )
+
+
+class DamagedStateError(StorageError):
+    """What is remembered of a channel cannot be read any more. It is never begun anew silently.
+
+    Attributes:
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {reason}. It holds which state of the channel was accepted last. Restore it, or move it "
+            "away: then an older state would be accepted once.",
+            path=path,
+        )
+        self.reason = reason
 
 
 class AlreadyPublishedError(OssdistError):

@@ -38,6 +38,16 @@ def signature_path(document: str, fingerprint: str) -> str:
     return f"{document}.{fingerprint}.asc"
 
 
+def numbered_root(serial: int) -> str:
+    """Path of the root with that serial; `ROOT` is the newest one once more."""
+    return f"{serial}.{ROOT}"
+
+
+def page_path(sha256: str) -> str:
+    """Path of the page of the channel's index with that hash."""
+    return f"index/{sha256}.json"
+
+
 def release_path(name: str, version: str) -> str:
     """Path of a release's manifest."""
     return f"releases/{name}/{_portable(version)}/release.json"

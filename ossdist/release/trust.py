@@ -2,7 +2,9 @@
 
 1. The root of trust comes from the caller. It says which keys may sign for which role, and how many must.
 2. A signature counts if OpenPGP says that it is good (see `SignatureVerifier`) and its *primary* fingerprint is
-   one of the role's keys. One key counts once, whatever it signs twice and in whatever order.
+   one of the role's keys. One key counts once, whatever it signs twice and in whatever order. A key that has expired
+   since it signed still counts for a release, which is signed once, as long as the root lists it; it does not count for
+   root and channel, which are signed again and again.
 3. A document is decoded only after its signatures have reached the role's threshold.
 4. The channel must not have expired at the time that was fixed when the update began, and must not be older
    than one that was accepted before.
@@ -15,7 +17,7 @@ Nothing here does any I/O.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ossdist.errors import (
@@ -48,10 +50,14 @@ class CheckedSignature:
     Attributes:
         fingerprint: Primary fingerprint of the key that made it, or None where that is not known.
         refusal: Why it does not count; None if it is good.
+        signed_at: When it was made, as it says itself.
+        key_expired_at: When the key expired, if it has, after it made this signature.
     """
 
     fingerprint: str | None
     refusal: str | None = None
+    signed_at: datetime | None = field(default=None, compare=False)
+    key_expired_at: datetime | None = None
 
 
 class SignatureVerifier(Protocol):
@@ -158,6 +164,8 @@ def count_signatures(root: Root, role: RoleName, signatures: Sequence[CheckedSig
             refused.append(signature.refusal)
         elif signature.fingerprint not in rule.keys:
             refused.append(f"key {signature.fingerprint} is not one of role {role!r}")
+        elif signature.key_expired_at is not None and role != "release":
+            refused.append(f"key {signature.fingerprint}: the key expired at {signature.key_expired_at}")
         elif signature.fingerprint not in good:
             good.append(signature.fingerprint)
     if len(good) < rule.threshold:

@@ -3,7 +3,8 @@
 1. Each signature has its own group of lines, from ``NEWSIG`` to the next one (GnuPG's ``doc/DETAILS``). Only
    lines that begin with ``[GNUPG:]`` count. gpg's exit code alone says little: it is 0 for a revoked key too.
 2. A signature is good if gpg calls it good and valid, nothing of `_REFUSALS` is said of it, it signs binary
-   data (class 00) with SHA-256 or better, and it is not dated in the future. Its key is the primary one.
+   data (class 00) with SHA-256 or better, and it is not dated in the future. Its key is the primary one. A key that has
+   expired since it signed is reported with the signature; whether that matters depends on the role (`trust`).
 3. If gpg stops early, or finds one signature of a block bad, nothing in that block counts: the verdict does not
    depend on the order of the signatures.
 
@@ -12,13 +13,13 @@ User ids appear in the lines but never in a verdict: whoever makes a key chooses
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ossdist.release.trust import CheckedSignature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
 MAX_FUTURE_S = 300
 """How far a signature may be dated ahead of our clock."""
@@ -29,7 +30,6 @@ _HASHES = {"8": "SHA-256", "9": "SHA-384", "10": "SHA-512"}
 _REFUSALS = {
     "BADSIG": "the signature is bad: it is not over these bytes",
     "REVKEYSIG": "the key was revoked",
-    "EXPKEYSIG": "the key has expired",
     "EXPSIG": "the signature has expired",
     "NO_PUBKEY": "the root of trust does not hold this key",
     "ERRSIG": "gpg cannot check the signature",
@@ -86,8 +86,10 @@ def _judge_one(group: Sequence[Sequence[str]], known: Sequence[str], now: dateti
         for words in group:
             if words[0] == keyword:
                 return _refuse(primary, reason, key=primary or _name(words, known))
-    if len(good) != 1 or len(valid) != 1 or primary is None:
-        return _refuse(primary, "gpg does not call the signature good")
+    expired = [words for words in group if words[0] == "EXPKEYSIG"]
+    if len(good) + len(expired) != 1 or len(valid) != 1 or primary is None:
+        named = next((_name(words, known) for words in (*expired, *good)), None)
+        return _refuse(primary, "gpg does not call the signature good", key=primary or named)
     dated, hash_algorithm, signature_class = valid[0][3], valid[0][8], valid[0][9]
     if signature_class != "00":
         return _refuse(primary, f"the signature is of class {signature_class}, not 00 (binary data)")
@@ -96,7 +98,22 @@ def _judge_one(group: Sequence[Sequence[str]], known: Sequence[str], now: dateti
         return _refuse(primary, reason)
     if not dated.isdecimal() or int(dated) > now.timestamp() + MAX_FUTURE_S:
         return _refuse(primary, f"the signature is dated in the future ({dated} s after 1970)")
-    return CheckedSignature(primary)
+    signed_at = datetime.fromtimestamp(int(dated), UTC)
+    if not expired:
+        return CheckedSignature(primary, signed_at=signed_at)
+    expiry = _key_expiry(group)
+    if expiry is None or expiry <= signed_at:
+        return _refuse(primary, "the key had expired when it signed")
+    return CheckedSignature(primary, signed_at=signed_at, key_expired_at=expiry)
+
+
+def _key_expiry(group: Sequence[Sequence[str]]) -> datetime | None:
+    """When the key's life ended, or the first of several keys' (a subkey's and its primary key's)."""
+    times = [int(words[1]) for words in group if words[0] == "KEYEXPIRED" and len(words) > 1 and words[1].isdecimal()]
+    try:
+        return datetime.fromtimestamp(min(times), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _name(words: Sequence[str], known: Sequence[str]) -> str | None:

@@ -136,6 +136,15 @@ def test_two_of_three_in_any_order(keys: Keys) -> None:
 # --- time and serials ------------------------------------------------------------------------------------
 
 
+def test_a_key_that_expired_since_counts_for_releases_alone(keys: Keys) -> None:
+    root = keys.root(keys.alice)
+    aged = [CheckedSignature(keys.alice, key_expired_at=NOW)]
+    assert count_signatures(root, "release", aged, document="release.json").keys == (keys.alice,)
+    for role in ("root", "channel"):
+        with pytest.raises(SignatureError, match="the key expired at"):
+            count_signatures(root, role, aged, document="x.json")
+
+
 def test_an_expired_channel_is_refused(keys: Keys, root: Root) -> None:
     data = channel(expires=NOW)
     checked = check(root, data, keys.sign(data, keys.alice))

@@ -117,18 +117,33 @@ def test_a_revoked_key_is_refused(keys: Keys, verifier: GpgVerifier) -> None:
     assert checked[0].fingerprint == keys.revoked
 
 
-def test_an_expired_key_is_refused(keys: Keys, verifier: GpgVerifier) -> None:
+def _key_from_then(keys: Keys, user_id: str) -> str:
+    """A key that was made at `PAST` and is still alive."""
+    keys.gpg(f"--faked-system-time={PAST}", "--quick-generate-key", user_id, "ed25519", "sign", "0")
+    listing = keys.gpg("--with-colons", "--list-keys", f"={user_id}").decode()
+    return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+
+
+def test_a_key_that_expired_after_it_signed_is_reported_with_the_time(keys: Keys, verifier: GpgVerifier) -> None:
     signature = keys.sign_oddly(DOCUMENT, f"--faked-system-time={PAST}", key=keys.expired)
-    assert refusal(verifier.verify(DOCUMENT, [signature])) == f"key {keys.expired}: the key has expired"
+    (checked,) = verifier.verify(DOCUMENT, [signature])
+    assert checked.refusal is None
+    assert checked.signed_at == datetime(2020, 1, 1, tzinfo=UTC)
+    assert checked.key_expired_at == datetime(2020, 1, 3, tzinfo=UTC)
+
+
+def test_a_key_that_had_expired_when_it_signed_is_refused(keys: Keys) -> None:
+    # gpg does not sign with such a key, so the key's life is shortened afterwards.
+    pensioner = _key_from_then(keys, "Pensioner")
+    late = keys.sign_oddly(DOCUMENT, "--faked-system-time=20200105T000000", key=pensioner)
+    keys.gpg("--faked-system-time=20200101T010000", "--quick-set-expire", pensioner, "2d")
+    with GpgVerifier(keys.blocks(pensioner), clock=SystemClock()) as verifier:
+        assert refusal(verifier.verify(DOCUMENT, [late])) == f"key {pensioner}: the key had expired when it signed"
 
 
 def test_an_expired_signature_is_refused(keys: Keys) -> None:
-    # A key from then that is still alive.
-    past = f"--faked-system-time={PAST}"
-    keys.gpg(past, "--quick-generate-key", "Veteran", "ed25519", "sign", "0")
-    listing = keys.gpg("--with-colons", "--list-keys", "=Veteran").decode()
-    veteran = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
-    signature = keys.sign_oddly(DOCUMENT, past, "--default-sig-expire", "3d", key=veteran)
+    veteran = _key_from_then(keys, "Veteran")
+    signature = keys.sign_oddly(DOCUMENT, f"--faked-system-time={PAST}", "--default-sig-expire", "3d", key=veteran)
     with GpgVerifier(keys.blocks(veteran), clock=SystemClock()) as verifier:
         assert refusal(verifier.verify(DOCUMENT, [signature])) == f"key {veteran}: the signature has expired"
 
