@@ -5,42 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from ossdist.errors import (
-    FormatError,
-    ManifestMismatchError,
-    NotFoundError,
-    OssdistError,
-    SignatureError,
-    SourceError,
-    TorrentMismatchError,
-)
+from ossdist.errors import FormatError, ManifestMismatchError, SourceError, TorrentMismatchError, TrustError
 from ossdist.mirrors.documents import HttpDocuments, open_documents
 from ossdist.release import layout, model, trust
-from ossdist.release.signing import GpgVerifier
 from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
-from ossdist.release.trust import CheckedSignature
-from ossdist.store.workspace import read_file
+from ossdist.store.files import read_file
+from ossdist.store.trust_file import TrustFile
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
+from ossdist.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
 
     from ossdist.clock import Clock
     from ossdist.config import FetchConfig
-    from ossdist.release.model import RoleName
+    from ossdist.release.channel import ReleaseEntry
     from ossdist.release.source import DocumentSource
-    from ossdist.release.trust import SignatureVerifier, TrustedChannel, TrustedRelease
+    from ossdist.release.trust import TrustedRelease
+    from ossdist.release.update import TrustedChannel
     from ossdist.transfer.metainfo import Metainfo
 
 _T = TypeVar("_T")
 
-# A publisher replaces the channel and its signatures one after the other; a reader may come in between.
-_CHANNEL_TRIES = 4
+Address = str | Path
+"""Where a channel is: its address (http, https) or folder."""
+
+# A mirror that is being brought up to date may have the new index, and the old manifest or torrent.
 _PAUSE_S = 0.2
 
 log = logging.getLogger(__name__)
@@ -50,31 +45,45 @@ class Catalog:
     """A channel under a root of trust. Nothing that it gives was not checked. An asynchronous context manager.
 
     Args:
-        channel: The channel's address (http, https) or folder.
+        channel: Where the channel is. Of several copies, the preferred one first, all are asked, and the newest counts.
         root: The root of trust, a ``root.json``: its path or bytes.
         config: Time-outs and certificates.
         clock: Time.
+        state_folder: Where is remembered what was accepted of channels.
 
     Raises:
         FormatError: The root of trust is malformed.
         StorageError: It cannot be read.
-        ValueError: The address is neither http nor https.
+        ValueError: An address is neither http nor https, or there is none.
     """
 
-    def __init__(self, channel: str | Path, *, root: Path | bytes, config: FetchConfig, clock: Clock) -> None:
-        self._root = model.decode_root(root if isinstance(root, bytes) else read_file(root))
+    def __init__(
+        self,
+        channel: Address | Sequence[Address],
+        *,
+        root: Path | bytes,
+        config: FetchConfig,
+        clock: Clock,
+        state_folder: Path,
+    ) -> None:
+        addresses = [channel] if isinstance(channel, str | Path) else list(channel)
+        if not addresses:
+            raise ValueError("a channel has at least one address")
         self._config = config
-        self._documents = open_documents(channel, config)
+        self._folders = tuple(address for address in addresses if isinstance(address, Path))
+        self._documents = tuple(open_documents(address, config) for address in addresses)
         self._clock = clock
-        self._known_serial = 0
+        given = root if isinstance(root, bytes) else read_file(root, limit_bytes=model.MAX_ROOT_BYTES)
+        name = model.decode_root(given, document=layout.ROOT if isinstance(root, bytes) else root.name).channel
+        store = TrustFile(state_folder / "channels" / f"{name}.json")
+        self._updater = Updater(self._documents, root=given, clock=clock, store=store)
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._documents.close)
-            self._verifier: SignatureVerifier = stack.enter_context(
-                await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
-            )
+            for documents in self._documents:
+                stack.push_async_callback(documents.close)
+            await stack.enter_async_context(self._updater)
             self._resources = stack.pop_all()
         return self
 
@@ -83,26 +92,40 @@ class Catalog:
     ) -> None:
         await self._resources.aclose()
 
+    @property
+    def root(self) -> model.Root:
+        """The root that was accepted last."""
+        return self._updater.root
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The copies of the channel that are folders on this machine; nobody has checked what stands in them."""
+        return self._folders
+
+    async def channel(self) -> TrustedChannel:
+        """Brings what is believed of the channel up to date.
+
+        Raises:
+            TrustError: A root, the channel or its index is not signed as it must be, has expired, or is older than one
+                seen before.
+            FormatError: One of them is malformed.
+            SourceError: One of them cannot be had.
+            StorageError: What was accepted cannot be remembered.
+        """
+        return await self._updater.update()
+
     async def resolve(self, name: str, version: str | None = None) -> TrustedRelease:
         """Finds a release, and believes it only if it is signed and listed as the root demands.
 
         Raises:
-            TrustError: It is not.
+            TrustError: It is not, or it was withdrawn.
             FormatError: A document is malformed.
             SourceError: It does not exist, or a document cannot be had.
+            StorageError: What was accepted cannot be remembered.
         """
-        # A mirror that is being brought up to date may have the new channel, and the old manifest.
-        return await self._patiently(lambda: self._resolve(name, version), ManifestMismatchError, tries=2)
-
-    async def channel(self) -> TrustedChannel:
-        """Fetches the channel, and believes it only if it is signed as the root demands.
-
-        Raises:
-            TrustError: It is not, has expired, or is older than one seen before.
-            FormatError: It is malformed.
-            SourceError: It cannot be had.
-        """
-        return await self._patiently(self._channel, SignatureError, tries=_CHANNEL_TRIES)
+        channel = await self.channel()
+        entry = channel.entry(name, version)
+        return await self._from_any(self._documents, lambda source: self._release(source, entry))
 
     async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
         """Fetches a release's torrents, from the channel or the manifest's mirrors; each must be the signed one.
@@ -112,81 +135,51 @@ class Catalog:
             FormatError: One is malformed.
             SourceError: One cannot be had.
         """
-        hybrid, v1 = await asyncio.gather(
-            *(
-                self._patiently(lambda v1=v1: self._torrent(release, v1=v1), TorrentMismatchError, tries=2)
-                for v1 in (False, True)
+        mirrors = sorted(release.release.mirrors, key=lambda mirror: mirror.priority)
+        async with AsyncExitStack() as stack:
+            others = [HttpDocuments(mirror.url, self._config) for mirror in mirrors]
+            for documents in others:
+                stack.push_async_callback(documents.close)
+            sources = (*self._documents, *others)
+            hybrid, v1 = await asyncio.gather(
+                *(
+                    self._from_any(sources, lambda source, v1=v1: _torrent(source, release, v1=v1))
+                    for v1 in (False, True)
+                )
             )
-        )
         return {Swarm.HYBRID: hybrid, Swarm.V1: v1}
 
     def web_seeds(self, release: model.Release) -> tuple[str, ...]:
-        """BEP 19 addresses of a release's payload, the preferred ones first."""
+        """Addresses of a release's payload, the preferred ones first."""
         mirrors = [mirror.url for mirror in sorted(release.mirrors, key=lambda mirror: mirror.priority)]
-        if not mirrors and isinstance(self._documents, HttpDocuments):
-            mirrors = [self._documents.address]  # whoever serves the channel serves its files
+        if not mirrors:  # whoever serves the channel serves its files
+            mirrors = [documents.address for documents in self._documents if isinstance(documents, HttpDocuments)]
         return tuple(web_seed(release, mirror) for mirror in mirrors)
 
-    async def _patiently(self, read: Callable[[], Awaitable[_T]], mismatch: type[OssdistError], *, tries: int) -> _T:
-        """Reads again, from the start, what does not fit together because it was replaced in the meantime."""
-        for _ in range(tries - 1):
-            try:
-                return await read()
-            except mismatch:
+    async def _release(self, source: DocumentSource, entry: ReleaseEntry) -> TrustedRelease:
+        data = await source.fetch(entry.path, limit_bytes=entry.length)
+        signatures = await self._updater.signatures(source, entry.path, data, "release")
+        return trust.accept_release(self.root, entry, data, signatures)
+
+    async def _from_any(self, sources: Iterable[DocumentSource], read: Callable[[DocumentSource], Awaitable[_T]]) -> _T:
+        """Reads from the first source that has the right thing; a wrong one is read once more after a moment."""
+        failures: list[Exception] = []
+        for source in sources:
+            for attempt in (1, 2):
+                try:
+                    return await read(source)
+                except (SourceError, TrustError, FormatError, TorrentMismatchError) as error:
+                    log.info("%s is of no use: %s", source.address, error)
+                    failures.append(error)
+                    if attempt == 2 or not isinstance(error, ManifestMismatchError | TorrentMismatchError):
+                        break
                 await self._clock.sleep(_PAUSE_S)
-        return await read()
+        raise failures[0]
 
-    async def _channel(self) -> TrustedChannel:
-        now = self._clock.now()
-        data = await self._documents.fetch(layout.CHANNEL, limit_bytes=model.MAX_CHANNEL_BYTES)
-        signatures = await self._signatures(layout.CHANNEL, data, "channel")
-        channel = trust.accept_channel(self._root, data, signatures, now=now, known_serial=self._known_serial)
-        self._known_serial = channel.channel.serial
-        return channel
 
-    async def _resolve(self, name: str, version: str | None) -> TrustedRelease:
-        channel = await self.channel()
-        entry = channel.entry(name, version)
-        data = await self._documents.fetch(entry.path, limit_bytes=entry.length)
-        signatures = await self._signatures(entry.path, data, "release")
-        return trust.accept_release(self._root, entry, data, signatures)
-
-    async def _signatures(self, document: str, data: bytes, role: RoleName) -> list[CheckedSignature]:
-        """Fetches and checks the signatures of a role's keys; the threshold decides which of them were needed."""
-
-        async def fetch(fingerprint: str) -> bytes | CheckedSignature | None:
-            try:
-                path = layout.signature_path(document, fingerprint)
-                return await self._documents.fetch(path, limit_bytes=model.MAX_SIGNATURE_BYTES)
-            except NotFoundError:
-                return None
-            except SourceError as error:  # some servers answer 403 for what does not exist
-                return CheckedSignature(None, f"the signature of key {fingerprint} cannot be had: {error}")
-
-        found = await asyncio.gather(*map(fetch, self._root.roles.get(role).keys))
-        blocks = [answer for answer in found if isinstance(answer, bytes)]
-        missing = [answer for answer in found if isinstance(answer, CheckedSignature)]
-        return [*await asyncio.to_thread(self._verifier.verify, data, blocks), *missing]
-
-    async def _torrent(self, release: TrustedRelease, *, v1: bool) -> Metainfo:
-        """From the channel's own address, else from the first of the manifest's mirrors that has the signed one."""
-        try:
-            return await self._torrent_from(self._documents, release, v1=v1)
-        except (SourceError, FormatError, TorrentMismatchError) as error:
-            first_error = error
-        for mirror in sorted(release.release.mirrors, key=lambda mirror: mirror.priority):
-            documents = HttpDocuments(mirror.url, self._config)
-            try:
-                return await self._torrent_from(documents, release, v1=v1)
-            except (SourceError, FormatError, TorrentMismatchError) as error:
-                log.info("no torrent of %s from %s: %s", release.release.title, mirror.url, error)
-            finally:
-                await documents.close()
-        raise first_error
-
-    async def _torrent_from(self, documents: DocumentSource, release: TrustedRelease, *, v1: bool) -> Metainfo:
-        path = layout.torrent_path(release.release.name, release.release.version, v1=v1)
-        data = await documents.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
-        metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
-        require_signed(release.release, metainfo, v1=v1)
-        return metainfo
+async def _torrent(source: DocumentSource, release: TrustedRelease, *, v1: bool) -> Metainfo:
+    path = layout.torrent_path(release.release.name, release.release.version, v1=v1)
+    data = await source.fetch(path, limit_bytes=torrent_limit_bytes(release.release, v1=v1))
+    metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
+    require_signed(release.release, metainfo, v1=v1)
+    return metainfo

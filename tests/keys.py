@@ -91,11 +91,13 @@ class Keys:
         channel: Sequence[str] | None = None,
         release: Sequence[str] | None = None,
         expires: datetime = datetime(2100, 1, 1, tzinfo=UTC),
+        serial: int = 1,
     ) -> Root:
         """A root with these keys; every role has all of them unless it is said otherwise."""
         everybody = Role(keys=fingerprints, threshold=threshold)
         return Root(
-            serial=1,
+            channel="main",
+            serial=serial,
             expires=expires,
             keys=self.blocks(*fingerprints),
             roles=Roles(

@@ -1,4 +1,4 @@
-"""The signed documents: root, channel and release, as strict typed values.
+"""The signed documents root and release as strict typed values, and what all documents share (`channel` has its own).
 
 Decoding is strict: an unknown field, a wrong type, a duplicate key, a value out of bounds or an unsafe path
 refuses the whole document. The bytes that were signed are the bytes that are decoded; `encode` is for the
@@ -19,7 +19,6 @@ from ossdist.errors import FormatError
 from ossdist.release import layout
 
 MAX_ROOT_BYTES = 1 << 20
-MAX_CHANNEL_BYTES = 16 << 20
 MAX_RELEASE_BYTES = 4 << 20
 MAX_SIGNATURE_BYTES = 16 << 10
 """Bounds for documents whose length nobody has signed yet (the endless-data attack of TUF's list)."""
@@ -38,11 +37,11 @@ Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 RoleName = Literal["root", "channel", "release"]
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all parts of signed documents."""
 
 
-class Role(_Document, frozen=True, kw_only=True):
+class Role(Document, frozen=True, kw_only=True):
     """Which keys may sign for a role, and how many of them must.
 
     Attributes:
@@ -54,7 +53,7 @@ class Role(_Document, frozen=True, kw_only=True):
     threshold: Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
-class Roles(_Document, frozen=True, kw_only=True):
+class Roles(Document, frozen=True, kw_only=True):
     """The three roles."""
 
     root: Role
@@ -72,11 +71,12 @@ class Roles(_Document, frozen=True, kw_only=True):
                 return self.release
 
 
-class Root(_Document, frozen=True, kw_only=True):
+class Root(Document, frozen=True, kw_only=True):
     """The root of trust: keys, and what each may sign.
 
     Attributes:
         format: Always ``ossdist-root-1``.
+        channel: The channel's name, which never changes: every document of the channel says it.
         serial: Counts up by one at each rotation.
         expires: When this root must have been replaced.
         keys: Armored public keys by primary fingerprint.
@@ -84,61 +84,14 @@ class Root(_Document, frozen=True, kw_only=True):
     """
 
     format: Literal["ossdist-root-1"] = "ossdist-root-1"
+    channel: Name
     serial: Serial
     expires: Timestamp
     keys: dict[Fingerprint, Annotated[str, msgspec.Meta(max_length=64 << 10)]]
     roles: Roles
 
 
-class ReleaseEntry(_Document, frozen=True, kw_only=True):
-    """One release in the channel.
-
-    Attributes:
-        name: The package.
-        version: Its version, as text; never compared to find out what is newer.
-        serial: The channel's serial when this release was added: higher is newer.
-        length: Bytes of its manifest.
-        sha256: Of its manifest.
-    """
-
-    name: Name
-    version: Version
-    serial: Serial
-    length: Annotated[int, msgspec.Meta(ge=1, le=MAX_RELEASE_BYTES)]
-    sha256: Sha256Hex
-
-    @property
-    def path(self) -> str:
-        """Where the manifest stands in the channel's folder."""
-        return layout.release_path(self.name, self.version)
-
-
-class Channel(_Document, frozen=True, kw_only=True):
-    """Every release that the channel offers.
-
-    Attributes:
-        format: Always ``ossdist-channel-1``.
-        serial: Counts up with each change.
-        issued: When it was signed.
-        expires: Until when it may be believed.
-        releases: All of them.
-    """
-
-    format: Literal["ossdist-channel-1"] = "ossdist-channel-1"
-    serial: Serial
-    issued: Timestamp
-    expires: Timestamp
-    releases: tuple[ReleaseEntry, ...]
-
-    def find(self, name: str, version: str | None = None) -> ReleaseEntry | None:
-        """The release of that name and version, or the newest of that name; None if there is none."""
-        candidates = [
-            entry for entry in self.releases if entry.name == name and (version is None or entry.version == version)
-        ]
-        return max(candidates, key=lambda entry: entry.serial, default=None)
-
-
-class File(_Document, frozen=True, kw_only=True):
+class File(Document, frozen=True, kw_only=True):
     """One payload file.
 
     Attributes:
@@ -152,7 +105,7 @@ class File(_Document, frozen=True, kw_only=True):
     sha256: Sha256Hex
 
 
-class HybridTorrent(_Document, frozen=True, kw_only=True):
+class HybridTorrent(Document, frozen=True, kw_only=True):
     """Identity of the v1+v2 torrent (BEP 3, BEP 52)."""
 
     info_hash_v1: Sha1Hex
@@ -160,14 +113,14 @@ class HybridTorrent(_Document, frozen=True, kw_only=True):
     piece_length: PieceLength
 
 
-class V1Torrent(_Document, frozen=True, kw_only=True):
+class V1Torrent(Document, frozen=True, kw_only=True):
     """Identity of the v1 torrent of the same bytes, for clients that refuse hybrids."""
 
     info_hash_v1: Sha1Hex
     piece_length: PieceLength
 
 
-class Mirror(_Document, frozen=True, kw_only=True):
+class Mirror(Document, frozen=True, kw_only=True):
     """A copy of the channel's folder that an HTTP server offers. Field names are Metalink's (RFC 5854).
 
     Attributes:
@@ -181,7 +134,7 @@ class Mirror(_Document, frozen=True, kw_only=True):
     priority: Annotated[int, msgspec.Meta(ge=1, le=999_999)] = 1
 
 
-class Dependency(_Document, frozen=True, kw_only=True):
+class Dependency(Document, frozen=True, kw_only=True):
     """Something that must be there for the package to work.
 
     Attributes:
@@ -193,11 +146,12 @@ class Dependency(_Document, frozen=True, kw_only=True):
     versions: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
-class Release(_Document, frozen=True, kw_only=True):
+class Release(Document, frozen=True, kw_only=True):
     """The manifest of one release.
 
     Attributes:
         format: Always ``ossdist-release-1``.
+        channel: The channel's name.
         name: The package, in the channel's words.
         version: Its version.
         purl: Its identity in its ecosystem (package-url/purl-spec).
@@ -211,6 +165,7 @@ class Release(_Document, frozen=True, kw_only=True):
     """
 
     format: Literal["ossdist-release-1"] = "ossdist-release-1"
+    channel: Name
     name: Name
     version: Version
     purl: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
@@ -233,51 +188,26 @@ class Release(_Document, frozen=True, kw_only=True):
         return f"{self.name} {self.version}"
 
 
-_D = TypeVar("_D", Root, Channel, Release)
+_D = TypeVar("_D", bound=Document)
 
 
-def decode_root(data: bytes) -> Root:
+def decode_root(data: bytes, *, document: str = layout.ROOT) -> Root:
     """Decodes a root document.
 
     Raises:
         FormatError: It is not one, or it names a key or threshold that cannot be met.
     """
-    root = _decode(data, Root, document=layout.ROOT, limit_bytes=MAX_ROOT_BYTES)
+    root = decode_document(data, Root, document=document, limit_bytes=MAX_ROOT_BYTES)
     for name in ("root", "channel", "release"):
         role = root.roles.get(name)
         if len(set(role.keys)) != len(role.keys):
-            raise FormatError(f"role {name!r} lists a key twice", document=layout.ROOT)
+            raise FormatError(f"role {name!r} lists a key twice", document=document)
         if role.threshold > len(role.keys):
-            raise FormatError(f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=layout.ROOT)
+            raise FormatError(f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=document)
         missing = [key for key in role.keys if key not in root.keys]
         if missing:
-            raise FormatError(f"role {name!r} lists {missing[0]}, which is not in keys", document=layout.ROOT)
+            raise FormatError(f"role {name!r} lists {missing[0]}, which is not in keys", document=document)
     return root
-
-
-def decode_channel(data: bytes) -> Channel:
-    """Decodes a channel document.
-
-    Raises:
-        FormatError: It is not one, or it lists a release with a serial above its own, or two releases that would
-            stand in the same folder.
-    """
-    channel = _decode(data, Channel, document=layout.CHANNEL, limit_bytes=MAX_CHANNEL_BYTES)
-    seen: dict[str, ReleaseEntry] = {}
-    for entry in channel.releases:
-        # "a-1" 2 and "a" 1-2 share a folder, and on some servers "A" and "a" do.
-        other = seen.setdefault(layout.folder_name(entry.name, entry.version).casefold(), entry)
-        if other is not entry:
-            raise FormatError(
-                f"{entry.name} {entry.version} is listed twice, or shares its folder with {other.name} {other.version}",
-                document=layout.CHANNEL,
-            )
-        if entry.serial > channel.serial:
-            raise FormatError(
-                f"{entry.name} {entry.version} has serial {entry.serial}, above the channel's own",
-                document=layout.CHANNEL,
-            )
-    return channel
 
 
 def decode_release(data: bytes, *, document: str = "release.json") -> Release:
@@ -287,7 +217,7 @@ def decode_release(data: bytes, *, document: str = "release.json") -> Release:
         FormatError: It is not one, or a purl or an address in it is malformed.
         UnsafePathError: A file's path is unsafe or stands there twice.
     """
-    release = _decode(data, Release, document=document, limit_bytes=MAX_RELEASE_BYTES)
+    release = decode_document(data, Release, document=document, limit_bytes=MAX_RELEASE_BYTES)
     layout.check_paths((file.path for file in release.files), document=document)
     if release.length == 0:
         raise FormatError("all files are empty: there is nothing to distribute", document=document)
@@ -303,7 +233,7 @@ def decode_release(data: bytes, *, document: str = "release.json") -> Release:
     return release
 
 
-def encode(value: Root | Channel | Release) -> bytes:
+def encode(value: Document) -> bytes:
     """Encodes a document as indented JSON, the same bytes for the same value."""
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2) + b"\n"
 
@@ -358,7 +288,13 @@ def check_url(address: str, *, schemes: tuple[str, ...], document: str) -> None:
         )
 
 
-def _decode(data: bytes, kind: type[_D], *, document: str, limit_bytes: int) -> _D:
+def decode_document(data: bytes, kind: type[_D], *, document: str, limit_bytes: int) -> _D:
+    """Decodes a document strictly.
+
+    Raises:
+        FormatError: It is longer than ``limit_bytes``, is no JSON, has an unknown or a doubled key, or a value of a
+            wrong type or out of bounds.
+    """
     if len(data) > limit_bytes:
         raise FormatError(f"{len(data)} bytes, at most {limit_bytes} are allowed", document=document)
     try:

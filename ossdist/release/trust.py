@@ -6,41 +6,31 @@
    since it signed still counts for a release, which is signed once, as long as the root lists it; it does not count for
    root and channel, which are signed again and again.
 3. A document is decoded only after its signatures have reached the role's threshold.
-4. The channel must not have expired at the time that was fixed when the update began, and must not be older
-   than one that was accepted before.
-5. A release's manifest has exactly the length and SHA-256 that the channel lists, and the name and version that
+4. A release's manifest has exactly the length and SHA-256 that the channel lists, and the name and version that
    were asked for; and it carries the signatures of the release role itself.
+5. A document says to which channel it belongs: one key may sign for several.
 
-Nothing here does any I/O.
+`ossdist.release.update` has the rules for root and channel. Nothing here does any I/O.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from ossdist.errors import (
-    ExpiredError,
-    ManifestMismatchError,
-    NotFoundError,
-    RollbackError,
-    SignatureError,
-)
-from ossdist.release import layout
-from ossdist.release.model import (
-    Channel,
-    Release,
-    ReleaseEntry,
-    RoleName,
-    Root,
-    decode_channel,
-    decode_release,
-)
+from ossdist.errors import ForeignDocumentError, ManifestMismatchError, SignatureError
+from ossdist.release.model import Release, RoleName, Root, decode_release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from ossdist.release.channel import ReleaseEntry
+
+MAX_FUTURE = timedelta(minutes=5)
+"""How far a signature or document may be dated ahead of our clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,29 +103,6 @@ class SignedBy:
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedChannel:
-    """A channel that may be believed."""
-
-    channel: Channel
-    signed_by: SignedBy
-
-    def entry(self, name: str, version: str | None) -> ReleaseEntry:
-        """The entry of that release, or of the newest one of that name.
-
-        Raises:
-            NotFoundError: The channel does not list it.
-        """
-        found = self.channel.find(name, version)
-        if found is None:
-            wanted = name if version is None else f"{name} {version}"
-            versions = [entry.version for entry in self.channel.releases if entry.name == name]
-            known = [f"version {text}" for text in versions] or sorted({entry.name for entry in self.channel.releases})
-            where = f"the channel (it has {', '.join(known[-10:]) or 'no release'})"
-            raise NotFoundError(f"release {wanted}", where)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class TrustedRelease:
     """A release whose manifest may be believed.
 
@@ -150,8 +117,17 @@ class TrustedRelease:
     signed_by: SignedBy
 
 
-def count_signatures(root: Root, role: RoleName, signatures: Sequence[CheckedSignature], *, document: str) -> SignedBy:
+def count_signatures(
+    root: Root, role: RoleName, signatures: Sequence[CheckedSignature], *, document: str, expired_keys: bool = False
+) -> SignedBy:
     """Counts the good signatures of a role's keys.
+
+    Args:
+        root: The root of trust.
+        role: The role that has to sign.
+        signatures: What OpenPGP says of the document's signatures.
+        document: Which document, for messages.
+        expired_keys: A key that has expired since it signed counts too.
 
     Raises:
         SignatureError: Fewer than the role's threshold.
@@ -164,59 +140,13 @@ def count_signatures(root: Root, role: RoleName, signatures: Sequence[CheckedSig
             refused.append(signature.refusal)
         elif signature.fingerprint not in rule.keys:
             refused.append(f"key {signature.fingerprint} is not one of role {role!r}")
-        elif signature.key_expired_at is not None and role != "release":
+        elif signature.key_expired_at is not None and not expired_keys:
             refused.append(f"key {signature.fingerprint}: the key expired at {signature.key_expired_at}")
         elif signature.fingerprint not in good:
             good.append(signature.fingerprint)
     if len(good) < rule.threshold:
         raise SignatureError(document=document, role=role, threshold=rule.threshold, good=good, refused=refused)
     return SignedBy(role=role, threshold=rule.threshold, keys=tuple(sorted(good)))
-
-
-def accept_channel(
-    root: Root,
-    data: bytes,
-    signatures: Sequence[CheckedSignature],
-    *,
-    now: datetime,
-    known_serial: int = 0,
-) -> TrustedChannel:
-    """Accepts a channel document, or says why not.
-
-    Args:
-        root: The root of trust.
-        data: The document's bytes.
-        signatures: What OpenPGP says of its signatures.
-        now: The time at which the update began.
-        known_serial: The highest channel serial accepted before, 0 for none.
-
-    Raises:
-        SignatureError: Not enough good signatures of the channel role.
-        FormatError: It is signed, but malformed.
-        ExpiredError: Root or channel has expired.
-        RollbackError: Its serial is below ``known_serial``.
-    """
-    accepted = accept_own_channel(root, data, signatures, now=now)
-    channel = accepted.channel
-    _refuse_expired(layout.CHANNEL, channel.expires, now)
-    if channel.serial < known_serial:
-        raise RollbackError(document=layout.CHANNEL, serial=channel.serial, known=known_serial)
-    return accepted
-
-
-def accept_own_channel(
-    root: Root, data: bytes, signatures: Sequence[CheckedSignature], *, now: datetime
-) -> TrustedChannel:
-    """Accepts a channel as its publisher does, before signing its successor: it may have expired, the root not.
-
-    Raises:
-        SignatureError: Not enough good signatures of the channel role.
-        FormatError: It is signed, but malformed.
-        ExpiredError: The root has expired.
-    """
-    _refuse_expired(layout.ROOT, root.expires, now)
-    signed_by = count_signatures(root, "channel", signatures, document=layout.CHANNEL)
-    return TrustedChannel(decode_channel(data), signed_by)
 
 
 def accept_release(
@@ -249,9 +179,12 @@ def accept_standalone_release(
         SignatureError: Not enough good signatures of the release role.
         FormatError: It is signed, but malformed.
         UnsafePathError: It names a path that must not be used.
+        ForeignDocumentError: It is another channel's.
     """
-    signed_by = count_signatures(root, "release", signatures, document=document)
-    return TrustedRelease(decode_release(data, document=document), data, signed_by)
+    signed_by = count_signatures(root, "release", signatures, document=document, expired_keys=True)
+    release = decode_release(data, document=document)
+    refuse_foreign(document, release.channel, root)
+    return TrustedRelease(release, data, signed_by)
 
 
 def _require(document: str, what: str, expected: object, actual: object) -> None:
@@ -259,6 +192,11 @@ def _require(document: str, what: str, expected: object, actual: object) -> None
         raise ManifestMismatchError(document=document, what=what, expected=expected, actual=actual)
 
 
-def _refuse_expired(document: str, expires: datetime, now: datetime) -> None:
-    if now >= expires:
-        raise ExpiredError(document=document, expires=expires, now=now)
+def refuse_foreign(document: str, channel: str, root: Root) -> None:
+    """Refuses a document of another channel than the root's.
+
+    Raises:
+        ForeignDocumentError: With both names.
+    """
+    if channel != root.channel:
+        raise ForeignDocumentError(document=document, expected=root.channel, actual=channel)

@@ -16,13 +16,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ossdist.release.trust import CheckedSignature
+from ossdist.release.trust import MAX_FUTURE, CheckedSignature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-MAX_FUTURE_S = 300
-"""How far a signature may be dated ahead of our clock."""
 
 _HASHES = {"8": "SHA-256", "9": "SHA-384", "10": "SHA-512"}
 """The hash algorithms that count (RFC 4880, section 9.4)."""
@@ -90,21 +87,26 @@ def _judge_one(group: Sequence[Sequence[str]], known: Sequence[str], now: dateti
     if len(good) + len(expired) != 1 or len(valid) != 1 or primary is None:
         named = next((_name(words, known) for words in (*expired, *good)), None)
         return _refuse(primary, "gpg does not call the signature good", key=primary or named)
-    dated, hash_algorithm, signature_class = valid[0][3], valid[0][8], valid[0][9]
-    if signature_class != "00":
-        return _refuse(primary, f"the signature is of class {signature_class}, not 00 (binary data)")
-    if hash_algorithm not in _HASHES:
-        reason = f"the signature uses hash algorithm {hash_algorithm}, not one of {', '.join(_HASHES.values())}"
+    reason = _refusal_of_form(valid[0], now)
+    if reason is not None:
         return _refuse(primary, reason)
-    if not dated.isdecimal() or int(dated) > now.timestamp() + MAX_FUTURE_S:
-        return _refuse(primary, f"the signature is dated in the future ({dated} s after 1970)")
-    signed_at = datetime.fromtimestamp(int(dated), UTC)
-    if not expired:
-        return CheckedSignature(primary, signed_at=signed_at)
-    expiry = _key_expiry(group)
-    if expiry is None or expiry <= signed_at:
+    signed_at = datetime.fromtimestamp(int(valid[0][3]), UTC)
+    expiry = _key_expiry(group) if expired else None
+    if expired and (expiry is None or expiry <= signed_at):
         return _refuse(primary, "the key had expired when it signed")
     return CheckedSignature(primary, signed_at=signed_at, key_expired_at=expiry)
+
+
+def _refusal_of_form(valid: Sequence[str], now: datetime) -> str | None:
+    """Why a signature does not count whatever its key: its class, hash algorithm or date; None if nothing is wrong."""
+    dated, hash_algorithm, signature_class = valid[3], valid[8], valid[9]
+    if signature_class != "00":
+        return f"the signature is of class {signature_class}, not 00 (binary data)"
+    if hash_algorithm not in _HASHES:
+        return f"the signature uses hash algorithm {hash_algorithm}, not one of {', '.join(_HASHES.values())}"
+    if not dated.isdecimal() or int(dated) > (now + MAX_FUTURE).timestamp():
+        return f"the signature is dated in the future ({dated} s after 1970)"
+    return None
 
 
 def _key_expiry(group: Sequence[Sequence[str]]) -> datetime | None:
