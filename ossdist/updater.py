@@ -140,7 +140,7 @@ class Updater:
         return remembered.with_root(self._given, keeps_channel=update.keeps_channel(known, self._root))
 
     async def _follow_roots(self) -> None:
-        for _ in range(MAX_ROTATIONS):
+        for _ in range(MAX_ROTATIONS + 1):
             if not await self._follow_one():
                 return
         raise FormatError(f"more than {MAX_ROTATIONS} newer roots", document=layout.ROOT)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MAX_CHANNEL_BYTES = 1 << 20
 MAX_PAGE_BYTES = 1 << 20
-"""Bounds for what is read (the endless-data attack of TUF's list); a page's length is signed, and bounded all the same."""
+"""Bounds for what is read (the endless-data attack of TUF's list); a page's length is signed, and bounded too."""
 
 PAGE_RELEASES = 256
 """How many releases stand in a full page."""
