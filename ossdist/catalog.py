@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ossdist.errors import (
@@ -21,13 +22,12 @@ from ossdist.release import layout, model, trust
 from ossdist.release.signing import GpgVerifier
 from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
 from ossdist.release.trust import CheckedSignature
-from ossdist.store.workspace import read_file
+from ossdist.store.files import read_file
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
     from types import TracebackType
 
     from ossdist.clock import Clock
@@ -62,8 +62,9 @@ class Catalog:
     """
 
     def __init__(self, channel: str | Path, *, root: Path | bytes, config: FetchConfig, clock: Clock) -> None:
-        self._root = model.decode_root(root if isinstance(root, bytes) else read_file(root))
+        self._root = _read_root(root)
         self._config = config
+        self._folder = channel if isinstance(channel, Path) else None
         self._documents = open_documents(channel, config)
         self._clock = clock
         self._known_serial = 0
@@ -82,6 +83,11 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._resources.aclose()
+
+    @property
+    def folder(self) -> Path | None:
+        """The channel's folder, if it is one on this machine; nobody has checked what stands in it."""
+        return self._folder
 
     async def resolve(self, name: str, version: str | None = None) -> TrustedRelease:
         """Finds a release, and believes it only if it is signed and listed as the root demands.
@@ -190,3 +196,9 @@ class Catalog:
         metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=path))
         require_signed(release.release, metainfo, v1=v1)
         return metainfo
+
+
+def _read_root(root: Path | bytes) -> model.Root:
+    if isinstance(root, bytes):
+        return model.decode_root(root)
+    return model.decode_root(read_file(root, limit_bytes=model.MAX_ROOT_BYTES), document=root.name)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from ossdist.errors import NotFoundError, StorageError
 from ossdist.release import layout, model, trust
 from ossdist.release.signing import GpgVerifier
-from ossdist.store.workspace import sync_folder, write_atomically, writing
+from ossdist.store.files import sync_folder, write_atomically, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from ossdist.clock import Clock
 
@@ -43,14 +43,21 @@ class ChannelFolder:
         self._clock = clock
 
     @contextlib.contextmanager
-    def locked(self) -> Generator[None]:
-        """One publisher at a time; makes the folder if it is missing.
+    def locked(self, *, make: bool = False) -> Generator[None]:
+        """One publisher at a time.
+
+        Args:
+            make: Make the folder if it is missing.
 
         Raises:
+            NotFoundError: It is missing.
             StorageError: It cannot be written to.
         """
         with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            if make:
+                self.path.mkdir(parents=True, exist_ok=True)
+            elif not self.path.exists():
+                raise NotFoundError("a channel", str(self.path))
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -146,11 +153,15 @@ class ChannelFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, data)
 
-    def put_together(self, documents: Mapping[str, bytes]) -> None:
+    def put_together(self, documents: Mapping[str, bytes], check: Callable[[], None]) -> None:
         """Replaces documents that stand side by side in the folder itself: all of them, or none.
 
         Readers may see some of them replaced and others not for as long as the renames take. After a failure among
         the renames themselves, the next `load` finishes them.
+
+        Args:
+            documents: Their bytes by name.
+            check: Called as long as nothing is decided; what it raises stops this, and leaves none of them.
 
         Raises:
             StorageError: They cannot be written.
@@ -163,10 +174,12 @@ class ChannelFolder:
             unfinished.mkdir()
         try:
             for name, data in documents.items():
+                check()
                 write_atomically(unfinished / name, data)
+            check()
             with writing(pending):
                 unfinished.replace(pending)
-        except StorageError:
+        except Exception:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         sync_folder(self.path)

@@ -17,9 +17,10 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
+from ossdist.store.files import make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
-from ossdist.store.reuse import copy_file, sweep
-from ossdist.store.workspace import Workspace, make_empty, sync_file, sync_folder
+from ossdist.store.reuse import copy_file, copy_from_channel, sweep
+from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
 from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
@@ -221,11 +222,13 @@ class Client:
         """Everything in full, but for files that are right already; a delta will be another plan."""
         hybrid = torrents[Swarm.HYBRID]
         resume = await asyncio.to_thread(workspace.load_resume)
+        workspace.require_room([(file.path, file.length) for file in hybrid.files])
         paths = paths_in_torrent(release.release)
         for file in right:
             # A copy: the session may write to it, and must not to what stands under a final name.
             await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
-        workspace.require_room([(file.path, file.length) for file in hybrid.files])
+        folder = self._catalog.folder if self._config.mirrors_enabled else None
+        copied = folder is not None and await copy_from_channel(folder, release.release, workspace)
         job = TransferJob(
             title=release.release.title,
             torrents=torrents,
@@ -235,7 +238,7 @@ class Client:
             web_seeds=self._catalog.web_seeds(release.release) if self._config.mirrors_enabled else (),
             find_peers=self._config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
-            resume_trusted=resume is not None and resume.trusted,
+            resume_trusted=resume is not None and resume.trusted and not copied,
             has_data=workspace.has_data,
         )
         return Transfer(

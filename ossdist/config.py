@@ -112,7 +112,7 @@ class ClientConfig:
         transfer: Each transfer.
         fetch: Documents over HTTP.
         peers_enabled: Use the swarm; without it only mirrors are used and nothing listens.
-        mirrors_enabled: Use HTTP mirrors for payload.
+        mirrors_enabled: Use HTTP mirrors, and the channel's own folder, for payload.
         seed_after: Keep sharing what was downloaded until the client is closed.
     """
 

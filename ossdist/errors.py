@@ -250,8 +250,8 @@ class UnknownRootError(TrustError):
 
     def __init__(self, place: str, reason: str, *, document: str) -> None:
         super().__init__(
-            f"{document}: {reason}, says {place}. If the root that you gave is the right one, move that file away: older "
-            "documents of the channel will then be accepted once.",
+            f"{document}: {reason}, says {place}. If the root that you gave is the right one, move that file away: "
+            "older documents of the channel will then be accepted once.",
             document=document,
         )
         self.place = place
@@ -315,7 +315,10 @@ class UnsafePathError(FormatError):
     """
 
     def __init__(self, path: str, reason: str, *, document: str) -> None:
-        super().__init__(f"path {path!r} {reason}; the manifest is refused whole", document=document)
+        super().__init__(
+            f"path {path!r} {reason}. The whole manifest is refused: rename the file, or tell the publisher to.",
+            document=document,
+        )
         self.path = path
 
 
@@ -501,8 +504,8 @@ class DamagedStateError(StorageError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"{path} is damaged: {reason}. It holds which state of the channel was accepted last. Restore it, or move it "
-            "away: then an older state would be accepted once.",
+            f"{path} is damaged: {reason}. It holds which state of the channel was accepted last. Restore it, or move "
+            "it away: then an older state would be accepted once.",
             path=path,
         )
         self.reason = reason

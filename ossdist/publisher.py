@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ossdist.channel_folder import ChannelFolder
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import AlreadyPublishedError, FormatError, NotFoundError, SigningError, StorageError
+from ossdist.errors import AlreadyPublishedError, SigningError
 from ossdist.release import layout, model
 from ossdist.release.torrents import torrent_name, web_seed
-from ossdist.store.workspace import writing
+from ossdist.release_spec import ReleaseSpec, check_spec, manifest_of, opened
+from ossdist.store.files import writing
 from ossdist.swarm.metainfo import dress, make_torrents
 
 if TYPE_CHECKING:
@@ -31,31 +33,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseSpec:
-    """What is to be published.
-
-    Attributes:
-        name: The package.
-        version: Its version.
-        files: Where each file is now, by its path in the release.
-        purl: Its identity; ``pkg:generic/NAME@VERSION`` if None.
-        mirrors: HTTP copies of the channel's folder.
-        trackers: Announce addresses.
-        dependencies: What it needs.
-        piece_length: Of both torrents, a power of two; chosen by size if 0.
-    """
-
-    name: str
-    version: str
-    files: Mapping[str, Path]
-    purl: str | None = None
-    mirrors: tuple[model.Mirror, ...] = ()
-    trackers: tuple[str, ...] = ()
-    dependencies: tuple[model.Dependency, ...] = ()
-    piece_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +50,10 @@ class Published:
 
 class Publisher:
     """Adds releases to a channel's folder.
+
+    A call that is cancelled stops at its next step, and nothing is published. If it has come too far for that, it is
+    finished and returns what it has done, as if it had not been cancelled; `asyncio.Task.cancelling` tells. Either
+    way nobody writes to the folder any more when it is over. What gpg or the disk is busy with is waited for.
 
     Args:
         folder: The channel's folder, made by `create`.
@@ -102,6 +83,8 @@ class Publisher:
     async def create(self, *, root_validity: timedelta = timedelta(days=365)) -> model.Root:
         """Makes an empty channel whose every role is held by this publisher's keys, with a threshold of one.
 
+        Cancelled before its last step, it makes none; cancelled in it, the channel is there, and this returns normally.
+
         Returns:
             The root of trust: give its bytes to the users over a way that they trust.
 
@@ -111,14 +94,15 @@ class Publisher:
             StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign.
         """
-        return await _in_thread(lambda: self._create(root_validity))
+        return await _in_thread(lambda check: self._create(root_validity, check))
 
     async def publish(self, spec: ReleaseSpec, *, on_progress: Callable[[float], None] | None = None) -> Published:
         """Adds a release. Readers believe the channel as it was, or with the whole release; nothing between.
 
         Everything is written and signed before the first visible change. The last step renames ``channel.json`` and
         its signatures, back to back; a reader who comes in between finds that they do not fit, and a `Client` reads
-        them again. If that step fails or is killed, the next call of a publisher finishes it.
+        them again. If that step fails or is killed, the next call of a publisher finishes it. Cancelled before that
+        step, nothing is published; cancelled in it, the release is published, and this returns normally.
 
         Args:
             spec: The release.
@@ -126,17 +110,19 @@ class Publisher:
 
         Raises:
             AlreadyPublishedError: The channel has that name and version; a published release never changes.
-            FormatError: A name, version, path, purl or address is malformed, the release would share its folder with
-                another one, or the channel would grow too large.
+            FormatError: The release is malformed (see `check_spec`), would share its folder with another one, or the
+                channel would grow too large.
             TrustError: The channel in the folder is not signed as its root demands, or the root has expired.
             NotFoundError: There is no channel in the folder, or a file does not exist.
-            StorageError: A file cannot be read, or the folder cannot be written to.
+            StorageError: A file cannot be read or is no regular file, or the folder cannot be written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await _in_thread(lambda: self._publish(spec, on_progress or (lambda _: None)))
+        return await _in_thread(lambda check: self._publish(spec, on_progress or (lambda _: None), check))
 
     async def refresh(self) -> int:
         """Signs the channel anew, unchanged but for serial and dates, so that it does not expire.
+
+        Cancelled before its last step, it changes nothing; cancelled in it, it is finished and returns normally.
 
         Returns:
             The new serial.
@@ -152,41 +138,52 @@ class Publisher:
 
     # --- the steps; all of them block ------------------------------------------------------------------
 
-    def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None]) -> Published:
+    def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None], check: Callable[[], None]) -> Published:
+        def checked_progress(done: float) -> None:
+            check()
+            on_progress(done)
+
         model.check_identity(spec.name, spec.version)
-        layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
         with self._folder.locked():
+            check()
             root, channel = self._folder.load()
             self._require_listed_keys(root)
             self._require_room_for(channel, spec)
+            check_spec(spec)
             with self._folder.staging() as staging:
                 payload = staging / layout.folder_name(spec.name, spec.version)
-                files = _copy_in(spec.files, payload)
+                files = _copy_in(spec.files, payload, check)
                 name = torrent_name(spec.name, spec.version, tuple(spec.files))
                 lengths = [(file.path, file.length) for file in files]
                 torrents = make_torrents(
-                    payload, lengths, name=name, piece_length=spec.piece_length, on_progress=on_progress
+                    payload, lengths, name=name, piece_length=spec.piece_length, on_progress=checked_progress
                 )
-                release = _manifest(spec, files, torrents, issued=self._now())
+                hybrid, v1 = _torrent_identities(torrents)
+                release = manifest_of(spec, files, hybrid=hybrid, v1=v1, issued=self._now())
                 path = layout.release_path(release.name, release.version)
                 document = model.encode(release)
                 model.decode_release(document, document=path)  # what a client would refuse is refused here already
+                check()
                 signatures = self._sign(document)
                 entry = _entry(spec, channel, len(document), hashlib.sha256(document).hexdigest())
                 changed = self._successor(channel, entry)
+                check()
                 signed_channel = self._signed_channel(changed)
                 # Until here nothing has changed. What follows is invisible until the channel lists it.
+                check()
                 self._folder.put_payload(payload)
-                self._put_torrents(release, torrents, document, signatures)
-                for place, data in _beside(path, document, signatures).items():
+                dressed = _dressed(release, torrents, document, signatures)
+                for place, data in (dressed | _beside(path, document, signatures)).items():
+                    check()
                     self._folder.put(place, data)
-                self._folder.put_together(signed_channel)
+                self._folder.put_together(signed_channel, check)
             return Published(release, changed.serial)
 
-    def _create(self, root_validity: timedelta) -> model.Root:
+    def _create(self, root_validity: timedelta, check: Callable[[], None]) -> model.Root:
         now = self._now()
         role = model.Role(keys=self._keys, threshold=1)
-        with self._folder.locked():
+        with self._folder.locked(make=True):
+            check()
             if self._folder.is_taken():
                 raise AlreadyPublishedError("a channel", str(self._folder.path))
             root = model.Root(
@@ -198,16 +195,20 @@ class Publisher:
             document = model.encode(root)
             model.decode_root(document)
             empty = model.Channel(serial=1, issued=now, expires=now + self._validity, releases=())
+            check()
             signed_root = _beside(layout.ROOT, document, self._sign(document))
-            self._folder.put_together({**self._signed_channel(empty), **signed_root})
+            check()
+            self._folder.put_together({**self._signed_channel(empty), **signed_root}, check)
         return root
 
-    def _refresh(self) -> int:
+    def _refresh(self, check: Callable[[], None]) -> int:
         with self._folder.locked():
+            check()
             root, channel = self._folder.load()
             self._require_listed_keys(root)
             changed = self._successor(channel)
-            self._folder.put_together(self._signed_channel(changed))
+            check()
+            self._folder.put_together(self._signed_channel(changed), check)
             return changed.serial
 
     def _require_room_for(self, channel: model.Channel, spec: ReleaseSpec) -> None:
@@ -236,16 +237,6 @@ class Publisher:
         model.decode_channel(document)
         return _beside(layout.CHANNEL, document, self._sign(document))
 
-    def _put_torrents(
-        self, release: model.Release, torrents: Torrents, document: bytes, signatures: Mapping[str, bytes]
-    ) -> None:
-        seeds = [web_seed(release, mirror.url) for mirror in release.mirrors]
-        for metainfo, v1 in ((torrents.hybrid, False), (torrents.v1, True)):
-            dressed = dress(
-                metainfo, trackers=release.trackers, web_seeds=seeds, release=document, signatures=signatures
-            )
-            self._folder.put(layout.torrent_path(release.name, release.version, v1=v1), dressed.data)
-
     def _sign(self, document: bytes) -> dict[str, bytes]:
         return {key: self._signer.sign(document, key) for key in self._keys}
 
@@ -253,14 +244,33 @@ class Publisher:
         return self._clock.now().replace(microsecond=0)
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Runs it to its end, even if this is cancelled: afterwards nobody writes to the folder any more."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+class _StoppedError(Exception):
+    """The caller was cancelled, and this is the place to stop."""
+
+
+async def _in_thread(work: Callable[[Callable[[], None]], _T]) -> _T:
+    """Runs it until nobody writes to the folder any more, even if this is cancelled.
+
+    Args:
+        work: Gets a function to call wherever it may stop; it raises what ends the work if this was cancelled. Work
+            that is not stopped by it has come too far: what came of it counts, and not the cancellation.
+    """
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise _StoppedError
+
+    running = asyncio.get_running_loop().run_in_executor(None, work, check)
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            stop.set()
     try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise
+        return running.result()
+    except _StoppedError:
+        raise asyncio.CancelledError from None
 
 
 def _beside(path: str, document: bytes, signatures: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -268,12 +278,25 @@ def _beside(path: str, document: bytes, signatures: Mapping[str, bytes]) -> dict
     return {path: document} | {layout.signature_path(path, key): signature for key, signature in signatures.items()}
 
 
+def _dressed(
+    release: model.Release, torrents: Torrents, document: bytes, signatures: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Both torrents, with everything that a client needs, by their paths."""
+    seeds = [web_seed(release, mirror.url) for mirror in release.mirrors]
+    return {
+        layout.torrent_path(release.name, release.version, v1=v1): dress(
+            metainfo, trackers=release.trackers, web_seeds=seeds, release=document, signatures=signatures
+        ).data
+        for metainfo, v1 in ((torrents.hybrid, False), (torrents.v1, True))
+    }
+
+
 def _entry(spec: ReleaseSpec, channel: model.Channel, length: int, sha256: str) -> model.ReleaseEntry:
     serial = channel.serial + 1
     return model.ReleaseEntry(name=spec.name, version=spec.version, serial=serial, length=length, sha256=sha256)
 
 
-def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
+def _copy_in(files: Mapping[str, Path], payload: Path, check: Callable[[], None]) -> list[model.File]:
     """Copies the payload, and hashes what was written."""
     copied: list[model.File] = []
     for path, source in sorted(files.items()):
@@ -283,43 +306,29 @@ def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as writer:
                 for chunk in _chunks(source):
+                    check()
                     writer.write(chunk)
                     digest.update(chunk)
                     length += len(chunk)
                 writer.flush()
                 os.fsync(writer.fileno())
         copied.append(model.File(path=path, length=length, sha256=digest.hexdigest()))
-    if not any(file.length for file in copied):
-        raise FormatError("all files are empty: there is nothing to distribute", document="release")
     return copied
 
 
 def _chunks(source: Path) -> Generator[bytes]:
-    try:
-        with source.open("rb") as reader:
-            while chunk := reader.read(_CHUNK_BYTES):
-                yield chunk
-    except FileNotFoundError as error:
-        raise NotFoundError(str(source), "the files to publish") from error
-    except OSError as error:
-        raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
+    with opened(source) as reader:
+        while chunk := reader.read(_CHUNK_BYTES):
+            yield chunk
 
 
-def _manifest(spec: ReleaseSpec, files: Sequence[model.File], torrents: Torrents, *, issued: datetime) -> model.Release:
+def _torrent_identities(torrents: Torrents) -> tuple[model.HybridTorrent, model.V1Torrent]:
     hybrid, v1 = torrents.hybrid.info_hashes, torrents.v1.info_hashes
-    return model.Release(
-        name=spec.name,
-        version=spec.version,
-        purl=spec.purl or f"pkg:generic/{spec.name}@{spec.version}",
-        issued=issued,
-        files=tuple(files),
-        hybrid=model.HybridTorrent(
+    return (
+        model.HybridTorrent(
             info_hash_v1=hybrid.v1 or "",
             info_hash_v2=hybrid.v2 or "",
             piece_length=torrents.hybrid.piece_length,
         ),
-        v1=model.V1Torrent(info_hash_v1=v1.v1 or "", piece_length=torrents.v1.piece_length),
-        trackers=spec.trackers,
-        mirrors=spec.mirrors,
-        dependencies=spec.dependencies,
+        model.V1Torrent(info_hash_v1=v1.v1 or "", piece_length=torrents.v1.piece_length),
     )

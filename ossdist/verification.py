@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ossdist.transfer.metainfo import Metainfo
 
 _CHUNK_BYTES = 1 << 20
-_UNTRUSTED = "not checked: the release may not be believed"
+_UNSIGNED = "not read: the release is not signed as the root demands"
+_NO_RELEASE = "not checked: there is no release that may be believed"
 
 
 def verify_file(
@@ -66,10 +67,10 @@ def verify_file(
     with GpgVerifier(rules, clock=clock) as verifier:
         signatures = _signatures(verifier, document, release, rules.roles.release.keys)
         judged, trusted = _judge_release(rules, document, signatures, name=release.name)
-        checks = [_root_expiry(rules, clock), judged]
+        checks = [_root_expiry(rules, clock), *judged]
         if trusted is None:
             _require_file(file)
-            checks += [Check(name, Outcome.SKIPPED, _UNTRUSTED) for name in ("path", "length", "sha256")]
+            checks += [Check(name, Outcome.SKIPPED, _NO_RELEASE) for name in ("path", "length", "sha256")]
             return VerificationReport(str(file), tuple(checks))
         checks += _payload_checks(file, trusted, path, _torrent_of(trusted, release, torrent))
         if channel is None:
@@ -98,12 +99,18 @@ def _signatures(
 
 def _judge_release(
     root: model.Root, document: bytes, signatures: Sequence[CheckedSignature], *, name: str
-) -> tuple[Check, TrustedRelease | None]:
+) -> tuple[list[Check], TrustedRelease | None]:
     try:
-        trusted = trust.accept_standalone_release(root, document, signatures, document=name)
-    except (TrustError, FormatError) as error:
-        return Check("release signature", Outcome.FAIL, str(error)), None
-    return signature_check("release signature", trusted.signed_by), trusted
+        signed_by = trust.count_signatures(root, "release", signatures, document=name)
+    except TrustError as error:
+        failed = Check("release signature", Outcome.FAIL, str(error))
+        return [failed, Check("release format", Outcome.SKIPPED, _UNSIGNED)], None
+    signed = signature_check("release signature", signed_by)
+    try:
+        trusted = trust.decode_signed_release(document, signed_by, document=name)
+    except FormatError as error:
+        return [signed, Check("release format", Outcome.FAIL, str(error))], None
+    return [signed, Check("release format", Outcome.PASS, f"the manifest of {trusted.release.title}")], trusted
 
 
 def _channel_check(

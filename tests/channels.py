@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ossdist.config import ClientConfig, SwarmConfig, TransferConfig
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 LOCAL = SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False)
 QUICK = TransferConfig(poll_s=0.1, resume_save_s=0.2, swarm_patience_s=1.0, exhausted_after_s=10.0)
-CONFIG = ClientConfig(swarm=LOCAL, transfer=QUICK)
+CONFIG = ClientConfig(swarm=LOCAL, transfer=QUICK, mirrors_enabled=False)
+"""For the swarm alone: a channel's folder on this machine would give its payload to every client."""
+WITH_MIRRORS = replace(CONFIG, mirrors_enabled=True)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,17 @@ async def publish(
         paths[path].write_bytes(content)
     spec = ReleaseSpec(name=name, version=version, files=paths, **options)  # pyright: ignore[reportArgumentType]
     return await channel.publisher.publish(spec)
+
+
+def published_channel(tmp_path: Path, keys: Keys, files: Mapping[str, bytes]) -> TestChannel:
+    """A channel with the release ``tool 1.0`` in it, for fixtures."""
+
+    async def make() -> TestChannel:
+        made = await make_channel(tmp_path, keys)
+        await publish(made, files)
+        return made
+
+    return asyncio.run(make())
 
 
 def noise(length: int, seed: int = 0) -> bytes:

@@ -17,6 +17,7 @@ from packageurl import PackageURL
 
 from ossdist.errors import FormatError
 from ossdist.release import layout
+from ossdist.release.wording import explain
 
 MAX_ROOT_BYTES = 1 << 20
 MAX_CHANNEL_BYTES = 16 << 20
@@ -236,22 +237,26 @@ class Release(_Document, frozen=True, kw_only=True):
 _D = TypeVar("_D", Root, Channel, Release)
 
 
-def decode_root(data: bytes) -> Root:
+def decode_root(data: bytes, *, document: str = layout.ROOT) -> Root:
     """Decodes a root document.
+
+    Args:
+        data: Its bytes.
+        document: What to call it in a message.
 
     Raises:
         FormatError: It is not one, or it names a key or threshold that cannot be met.
     """
-    root = _decode(data, Root, document=layout.ROOT, limit_bytes=MAX_ROOT_BYTES)
+    root = _decode(data, Root, document=document, limit_bytes=MAX_ROOT_BYTES)
     for name in ("root", "channel", "release"):
         role = root.roles.get(name)
         if len(set(role.keys)) != len(role.keys):
-            raise FormatError(f"role {name!r} lists a key twice", document=layout.ROOT)
+            raise FormatError(f"role {name!r} lists a key twice", document=document)
         if role.threshold > len(role.keys):
-            raise FormatError(f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=layout.ROOT)
+            raise FormatError(f"role {name!r} needs {role.threshold} of {len(role.keys)} keys", document=document)
         missing = [key for key in role.keys if key not in root.keys]
         if missing:
-            raise FormatError(f"role {name!r} lists {missing[0]}, which is not in keys", document=layout.ROOT)
+            raise FormatError(f"role {name!r} lists {missing[0]}, which is not in keys", document=document)
     return root
 
 
@@ -318,7 +323,7 @@ def check_identity(name: str, version: str) -> None:
         try:
             msgspec.convert(value, type=kind)
         except msgspec.ValidationError as error:
-            raise FormatError(f"the {what} {value!r} is not allowed: {error}", document="release") from error
+            raise FormatError(f"the {what} {value!r} is not allowed: {explain(error)}", document="release") from error
 
 
 def check_purl(purl: str, *, document: str) -> None:
@@ -362,12 +367,13 @@ def _decode(data: bytes, kind: type[_D], *, document: str, limit_bytes: int) -> 
     if len(data) > limit_bytes:
         raise FormatError(f"{len(data)} bytes, at most {limit_bytes} are allowed", document=document)
     try:
+        text = data.decode()
         value = msgspec.json.decode(data, type=kind)
         # msgspec takes the last of two equal keys; another reader may take the first. One signature must not
         # mean two things, so such a document is refused.
-        json.loads(data, object_pairs_hook=_refuse_duplicate_keys)
+        json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(str(error), document=document) from error
+        raise FormatError(explain(error), document=document) from error
     return value
 
 

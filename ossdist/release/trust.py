@@ -250,7 +250,23 @@ def accept_standalone_release(
         FormatError: It is signed, but malformed.
         UnsafePathError: It names a path that must not be used.
     """
-    signed_by = count_signatures(root, "release", signatures, document=document)
+    return decode_signed_release(
+        data, count_signatures(root, "release", signatures, document=document), document=document
+    )
+
+
+def decode_signed_release(data: bytes, signed_by: SignedBy, *, document: str) -> TrustedRelease:
+    """The second step of `accept_standalone_release`, for who has to tell the two apart.
+
+    Args:
+        data: The manifest's bytes.
+        signed_by: Who signed exactly these bytes, as `count_signatures` has found for the release role.
+        document: How to call it in errors.
+
+    Raises:
+        FormatError: It is malformed.
+        UnsafePathError: It names a path that must not be used.
+    """
     return TrustedRelease(decode_release(data, document=document), data, signed_by)
 
 

@@ -111,7 +111,7 @@ async def test_published_releases_and_channels_never_change(tmp_path: Path, keys
         ({"purl": "not a purl"}, FormatError, "package URL"),
         ({"trackers": ("ftp://tracker.example/",)}, FormatError, "ftp://"),
         ({"mirrors": (model.Mirror(url="mirror.example"),)}, FormatError, "mirror.example"),
-        ({"piece_length": 5}, FormatError, "torrent"),
+        ({"piece_length": 5}, FormatError, "piece_length"),
     ],
 )
 @asynchronous
@@ -140,11 +140,23 @@ async def test_sources_that_cannot_be_read(tmp_path: Path, keys: Keys) -> None:
     channel = await make_channel(tmp_path, keys)
     with pytest.raises(NotFoundError, match="absent does not exist"):
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path / "absent"}))
-    with pytest.raises(StorageError, match="cannot copy"):
+    with pytest.raises(StorageError, match="cannot read"):
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path}))
-    elsewhere = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
+
+
+@pytest.mark.parametrize("what", ["refresh", "publish"])
+@asynchronous
+async def test_only_create_makes_a_folder(tmp_path: Path, keys: Keys, what: str) -> None:
+    publisher = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    spec = ReleaseSpec(name="tool", version="1", files={"file": file})
+    with pytest.raises(NotFoundError, match=r"a channel .*elsewhere"):
+        await (publisher.refresh() if what == "refresh" else publisher.publish(spec))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(NotFoundError, match=r"channel\.json"):
-        await elsewhere.refresh()
+        await publisher.refresh()
 
 
 @asynchronous

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,10 +28,10 @@ from ossdist.publisher import Publisher, ReleaseSpec
 from ossdist.release import layout, model
 from tests.asynchronous import asynchronous
 from tests.channels import TestChannel, make_channel, publish
+from tests.client.faults import fault, full
 from tests.keys import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from ossdist.release.trust import TrustedRelease
@@ -41,57 +40,6 @@ if TYPE_CHECKING:
 
 class Killed(BaseException):
     """Stands for SIGKILL: no handler of ours may catch it."""
-
-
-class _Faults:
-    """Makes calls of the operating system fail, seen through Python's audit hook, which cannot be taken off."""
-
-    def __init__(self) -> None:
-        self.judge: Callable[[str, str], BaseException | None] | None = None
-        self._installed = False
-
-    def install(self) -> None:
-        if not self._installed:
-            sys.addaudithook(self._hook)
-            self._installed = True
-
-    def _hook(self, event: str, args: tuple[object, ...]) -> None:
-        if self.judge is None or event not in {"os.mkdir", "os.rename", "open"}:
-            return
-        path = args[1] if event == "os.rename" else args[0]
-        if event == "open" and not int(str(args[2])) & os.O_CREAT:
-            return
-        if isinstance(path, (str, os.PathLike)):
-            fault = self.judge(event, os.fspath(path))  # pyright: ignore[reportUnknownArgumentType]
-            if fault is not None:
-                raise fault
-
-
-_FAULTS = _Faults()
-
-
-@contextmanager
-def fault(event: str, part: str, error: BaseException, *, after: int = 0) -> Generator[list[str]]:
-    """Lets the call number ``after`` whose path contains ``part``, and all later ones, fail."""
-    _FAULTS.install()
-    seen: list[str] = []
-
-    def judge(happening: str, path: str) -> BaseException | None:
-        if happening != event or part not in path:
-            return None
-        seen.append(path)
-        return error if len(seen) > after else None
-
-    _FAULTS.judge = judge
-    try:
-        yield seen
-    finally:
-        _FAULTS.judge = None
-
-
-def full() -> OSError:
-    """No space left."""
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
