@@ -9,7 +9,10 @@ from pathlib import Path
 from ossdist import Address, Client, ClientConfig, GpgSigner, Publisher, ReleaseSpec, SwarmConfig
 from ossdist.release.signing import temporary_signer
 
-LOOPBACK = ClientConfig(swarm=SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False))
+LOOPBACK = ClientConfig(
+    swarm=SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False),
+    mirrors_enabled=False,  # the bytes shall come from the peer, not from the channel's folder
+)
 
 
 async def publish(channel: Path, file: Path, signer: GpgSigner, key: str) -> None:

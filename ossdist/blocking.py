@@ -17,6 +17,7 @@ from ossdist.client import Client
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ossdist.catalog import Place
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
     from ossdist.publisher import Published, Publisher, ReleaseSpec
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    channel: str | Path,
+    channel: Place | Sequence[Place],
     name: str,
     *,
     root: Path | bytes,
@@ -50,7 +51,7 @@ def resolve(
 
 
 def download(
-    channel: str | Path,
+    channel: Place | Sequence[Place],
     name: str,
     *,
     root: Path | bytes,
@@ -77,13 +78,37 @@ def download(
     return asyncio.run(run())
 
 
-def create(publisher: Publisher, *, root_validity: timedelta = timedelta(days=365)) -> model.Root:
+def create(
+    publisher: Publisher,
+    name: str = "",
+    *,
+    roles: model.Roles | None = None,
+    root_validity: timedelta = timedelta(days=365),
+) -> model.Root:
     """Makes an empty channel and gives its root of trust; see `Publisher.create`.
 
     Raises:
         OssdistError: As there.
     """
-    return asyncio.run(publisher.create(root_validity=root_validity))
+    return asyncio.run(publisher.create(name, roles=roles, root_validity=root_validity))
+
+
+def rotate(publisher: Publisher, roles: model.Roles, *, validity: timedelta = timedelta(days=365)) -> model.Root:
+    """Replaces a channel's root of trust; see `Publisher.rotate`.
+
+    Raises:
+        OssdistError: As there.
+    """
+    return asyncio.run(publisher.rotate(roles, validity=validity))
+
+
+def withdraw(publisher: Publisher, name: str, version: str, *, reason: str) -> int:
+    """Withdraws a release and gives the channel's new serial; see `Publisher.withdraw`.
+
+    Raises:
+        OssdistError: As there.
+    """
+    return asyncio.run(publisher.withdraw(name, version, reason=reason))
 
 
 def publish(

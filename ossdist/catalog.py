@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from platformdirs import user_state_path
+
 from ossdist.errors import FormatError, ManifestMismatchError, SourceError, TorrentMismatchError, TrustError
 from ossdist.mirrors.documents import HttpDocuments, open_documents
 from ossdist.release import layout, model, trust
 from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
-from ossdist.store.files import read_file
-from ossdist.store.trust_file import TrustFile
+from ossdist.store.trust_file import TrustFile, read_root
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
 from ossdist.updater import Updater
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-Address = str | Path
+Place = str | Path
 """Where a channel is: its address (http, https) or folder."""
 
 # A mirror that is being brought up to date may have the new index, and the old manifest or torrent.
@@ -49,7 +50,7 @@ class Catalog:
         root: The root of trust, a ``root.json``: its path or bytes.
         config: Time-outs and certificates.
         clock: Time.
-        state_folder: Where is remembered what was accepted of channels.
+        state_folder: Where is remembered what was accepted of channels; the user's own (XDG) if None.
 
     Raises:
         FormatError: The root of trust is malformed.
@@ -59,12 +60,12 @@ class Catalog:
 
     def __init__(
         self,
-        channel: Address | Sequence[Address],
+        channel: Place | Sequence[Place],
         *,
         root: Path | bytes,
         config: FetchConfig,
         clock: Clock,
-        state_folder: Path,
+        state_folder: Path | None = None,
     ) -> None:
         addresses = [channel] if isinstance(channel, str | Path) else list(channel)
         if not addresses:
@@ -73,9 +74,8 @@ class Catalog:
         self._folders = tuple(address for address in addresses if isinstance(address, Path))
         self._documents = tuple(open_documents(address, config) for address in addresses)
         self._clock = clock
-        given = root if isinstance(root, bytes) else read_file(root, limit_bytes=model.MAX_ROOT_BYTES)
-        name = model.decode_root(given, document=layout.ROOT if isinstance(root, bytes) else root.name).channel
-        store = TrustFile(state_folder / "channels" / f"{name}.json")
+        given, decoded = read_root(root)
+        store = TrustFile((state_folder or user_state_path("ossdist")) / "channels" / f"{decoded.channel}.json")
         self._updater = Updater(self._documents, root=given, clock=clock, store=store)
         self._resources = AsyncExitStack()
 

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist.errors import NotFoundError, StorageError
-from ossdist.release import layout, model, trust
+from ossdist.release import layout, model, update
+from ossdist.release.channel import decode_channel
 from ossdist.release.signing import GpgVerifier
-from ossdist.store.workspace import sync_folder, write_atomically, writing
+from ossdist.store.files import sync_folder, write_atomically, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from ossdist.clock import Clock
+    from ossdist.release.channel import Channel
 
 _LOCK = ".publish.lock"
 _PENDING = ".publishing"
@@ -43,14 +45,21 @@ class ChannelFolder:
         self._clock = clock
 
     @contextlib.contextmanager
-    def locked(self) -> Generator[None]:
-        """One publisher at a time; makes the folder if it is missing.
+    def locked(self, *, make: bool = False) -> Generator[None]:
+        """One publisher at a time.
+
+        Args:
+            make: Make the folder if it is missing.
 
         Raises:
+            NotFoundError: It is missing.
             StorageError: It cannot be written to.
         """
         with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            if make:
+                self.path.mkdir(parents=True, exist_ok=True)
+            elif not self.path.exists():
+                raise NotFoundError("a channel", str(self.path))
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -78,26 +87,36 @@ class ChannelFolder:
 
     # --- reading ---------------------------------------------------------------------------------------
 
-    def load(self) -> tuple[model.Root, model.Channel]:
-        """The root and the channel, which the root's keys must have signed; the channel may have expired.
+    def load(self) -> tuple[model.Root, Channel]:
+        """The root and the channel, which the root's keys must have signed; both, and the keys, may have expired.
 
         Raises:
             NotFoundError: There is no channel.
-            TrustError: The channel is not signed as the root demands, or the root has expired.
+            TrustError: The channel is not signed as the root demands, or a page of its index is not the listed one.
             FormatError: One of them is malformed.
             StorageError: One of them cannot be read, or what a killed publisher left cannot be finished.
             ProgramMissingError: gpg cannot be run.
         """
         self._finish()
-        data = self._read(layout.CHANNEL)
-        root = model.decode_root(self._read(layout.ROOT))
-        signatures: list[bytes] = []
-        for key in root.roles.channel.keys:
-            with contextlib.suppress(NotFoundError):  # the threshold decides whether it was needed
-                signatures.append(self._read(layout.signature_path(layout.CHANNEL, key)))
+        data = self.read(layout.CHANNEL)
+        root = model.decode_root(self.read(layout.ROOT))
+        signatures = list(self.signatures(layout.CHANNEL, root.roles.channel.keys).values())
         with GpgVerifier(root, clock=self._clock) as verifier:
-            checked = verifier.verify(data, signatures)
-        return root, trust.accept_own_channel(root, data, checked, now=self._clock.now()).channel
+            accepted = update.accept_own_channel(root, data, verifier.verify(data, signatures))
+        pages = [self.read(page.path) for page in accepted.document.index]
+        return root, update.accept_index(accepted, pages).channel
+
+    def signatures(self, path: str, keys: Iterable[str]) -> dict[str, bytes]:
+        """Those of these keys' signatures of a document that are there, by fingerprint; nobody has checked them.
+
+        Raises:
+            StorageError: One cannot be read.
+        """
+        found: dict[str, bytes] = {}
+        for key in keys:
+            with contextlib.suppress(NotFoundError):  # the threshold decides whether it was needed
+                found[key] = self.read(layout.signature_path(path, key))
+        return found
 
     def is_taken(self) -> bool:
         """There is a channel, or there was one that had releases. What a killed `create` left does not count.
@@ -108,11 +127,17 @@ class ChannelFolder:
         if (self.path / layout.ROOT).exists():
             return True
         try:
-            return bool(model.decode_channel(self._read(layout.CHANNEL)).releases)
+            return bool(decode_channel(self.read(layout.CHANNEL)).index)
         except NotFoundError:
             return False
 
-    def _read(self, path: str) -> bytes:
+    def read(self, path: str) -> bytes:
+        """A document; nobody has checked it.
+
+        Raises:
+            NotFoundError: It is not there.
+            StorageError: It cannot be read.
+        """
         try:
             return (self.path / path).read_bytes()
         except FileNotFoundError as error:
@@ -146,11 +171,41 @@ class ChannelFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, data)
 
-    def put_together(self, documents: Mapping[str, bytes]) -> None:
+    def put_pages(self, pages: Mapping[str, bytes], *, keep: Iterable[str]) -> None:
+        """Writes pages of the channel's index; readers see them when the channel lists them.
+
+        Args:
+            pages: Their bytes by their paths.
+            keep: Pages that readers of the channel as it is now still need. All others are removed.
+
+        Raises:
+            StorageError: They cannot be written.
+        """
+        for path, data in pages.items():
+            if not (self.path / path).exists():  # it is named by its hash
+                self.put(path, data)
+        needed = {*pages, *keep}
+        folder = (self.path / layout.page_path("")).parent
+        for page in folder.iterdir() if folder.is_dir() else ():  # also what a killed publisher left half-written
+            if str(page.relative_to(self.path)) not in needed:
+                page.unlink(missing_ok=True)
+
+    def drop_signatures(self, path: str, *, keep: Iterable[str]) -> None:
+        """Removes a document's signatures but for these keys'."""
+        kept = {layout.signature_path(path, key) for key in keep}
+        for signature in self.path.glob(f"{path}.*.asc"):
+            if signature.name not in kept:
+                signature.unlink(missing_ok=True)
+
+    def put_together(self, documents: Mapping[str, bytes], check: Callable[[], None]) -> None:
         """Replaces documents that stand side by side in the folder itself: all of them, or none.
 
         Readers may see some of them replaced and others not for as long as the renames take. After a failure among
         the renames themselves, the next `load` finishes them.
+
+        Args:
+            documents: Their bytes by name.
+            check: Called as long as nothing is decided; what it raises stops this, and leaves none of them.
 
         Raises:
             StorageError: They cannot be written.
@@ -163,10 +218,12 @@ class ChannelFolder:
             unfinished.mkdir()
         try:
             for name, data in documents.items():
+                check()
                 write_atomically(unfinished / name, data)
+            check()
             with writing(pending):
                 unfinished.replace(pending)
-        except StorageError:
+        except Exception:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         sync_folder(self.path)

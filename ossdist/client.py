@@ -17,9 +17,10 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
+from ossdist.store.files import make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
-from ossdist.store.reuse import copy_file, sweep
-from ossdist.store.workspace import Workspace, make_empty, sync_file, sync_folder
+from ossdist.store.reuse import copy_file, copy_from_channel, sweep
+from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
 from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from ossdist.catalog import Place
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
     from ossdist.release import model
@@ -68,7 +70,7 @@ class Client:
     """One party to a channel: downloads its releases and shares them. An asynchronous context manager.
 
     Args:
-        channel: The channel's address (http, https) or folder.
+        channel: The channel's address (http, https) or folder; or several copies of it, the preferred one first.
         root: The root of trust, a ``root.json``: its path or bytes. It comes from the caller, never from the channel.
         config: Everything that can be set.
         clock: Time; the machine's by default.
@@ -83,7 +85,7 @@ class Client:
 
     def __init__(
         self,
-        channel: str | Path,
+        channel: Place | Sequence[Place],
         *,
         root: Path | bytes,
         config: ClientConfig | None = None,
@@ -93,7 +95,13 @@ class Client:
         self._config = config or ClientConfig()
         self._clock = clock or SystemClock()
         self._open_session = open_session
-        self._catalog = Catalog(channel, root=root, config=self._config.fetch, clock=self._clock)
+        self._catalog = Catalog(
+            channel,
+            root=root,
+            config=self._config.fetch,
+            clock=self._clock,
+            state_folder=self._config.state_folder,
+        )
         self._seeding: dict[str, Seeding] = {}
         self._resources = AsyncExitStack()
 
@@ -221,11 +229,14 @@ class Client:
         """Everything in full, but for files that are right already; a delta will be another plan."""
         hybrid = torrents[Swarm.HYBRID]
         resume = await asyncio.to_thread(workspace.load_resume)
+        workspace.require_room([(file.path, file.length) for file in hybrid.files])
         paths = paths_in_torrent(release.release)
         for file in right:
             # A copy: the session may write to it, and must not to what stands under a final name.
             await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
-        workspace.require_room([(file.path, file.length) for file in hybrid.files])
+        copied = False
+        for folder in self._catalog.folders if self._config.mirrors_enabled else ():
+            copied |= await copy_from_channel(folder, release.release, workspace)
         job = TransferJob(
             title=release.release.title,
             torrents=torrents,
@@ -235,7 +246,7 @@ class Client:
             web_seeds=self._catalog.web_seeds(release.release) if self._config.mirrors_enabled else (),
             find_peers=self._config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
-            resume_trusted=resume is not None and resume.trusted,
+            resume_trusted=resume is not None and resume.trusted and not copied,
             has_data=workspace.has_data,
         )
         return Transfer(

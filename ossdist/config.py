@@ -112,8 +112,9 @@ class ClientConfig:
         transfer: Each transfer.
         fetch: Documents over HTTP.
         peers_enabled: Use the swarm; without it only mirrors are used and nothing listens.
-        mirrors_enabled: Use HTTP mirrors for payload.
+        mirrors_enabled: Use HTTP mirrors, and the channel's own folder, for payload.
         seed_after: Keep sharing what was downloaded until the client is closed.
+        state_folder: Where is remembered which state of each channel was accepted; the user's own (XDG) if None.
     """
 
     swarm: SwarmConfig = field(default_factory=SwarmConfig)
@@ -122,3 +123,4 @@ class ClientConfig:
     peers_enabled: bool = True
     mirrors_enabled: bool = True
     seed_after: bool = True
+    state_folder: Path | None = None

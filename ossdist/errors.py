@@ -315,7 +315,10 @@ class UnsafePathError(FormatError):
     """
 
     def __init__(self, path: str, reason: str, *, document: str) -> None:
-        super().__init__(f"path {path!r} {reason}; the manifest is refused whole", document=document)
+        super().__init__(
+            f"path {path!r} {reason}. The whole manifest is refused: rename the file, or tell the publisher to.",
+            document=document,
+        )
         self.path = path
 
 

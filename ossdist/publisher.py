@@ -7,55 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+import re
+import secrets
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from ossdist.channel_folder import ChannelFolder
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import AlreadyPublishedError, FormatError, NotFoundError, SigningError, StorageError
-from ossdist.release import layout, model
-from ossdist.release.torrents import torrent_name, web_seed
-from ossdist.store.workspace import writing
-from ossdist.swarm.metainfo import dress, make_torrents
+from ossdist.errors import AlreadyPublishedError, NotFoundError
+from ossdist.release import layout, model, update
+from ossdist.release.channel import Channel, ReleaseEntry, assemble, decode_channel, decode_page, paginate
+from ossdist.release_signatures import sign_releases
+from ossdist.release_spec import ReleaseSpec, check_spec
+from ossdist.signing_keys import SigningKeys, beside
+from ossdist.staged_release import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from ossdist.release.trust import Signer
-    from ossdist.swarm.metainfo import Torrents
 
 _T = TypeVar("_T")
-
-_CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseSpec:
-    """What is to be published.
-
-    Attributes:
-        name: The package.
-        version: Its version.
-        files: Where each file is now, by its path in the release.
-        purl: Its identity; ``pkg:generic/NAME@VERSION`` if None.
-        mirrors: HTTP copies of the channel's folder.
-        trackers: Announce addresses.
-        dependencies: What it needs.
-        piece_length: Of both torrents, a power of two; chosen by size if 0.
-    """
-
-    name: str
-    version: str
-    files: Mapping[str, Path]
-    purl: str | None = None
-    mirrors: tuple[model.Mirror, ...] = ()
-    trackers: tuple[str, ...] = ()
-    dependencies: tuple[model.Dependency, ...] = ()
-    piece_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +52,14 @@ class Published:
 class Publisher:
     """Adds releases to a channel's folder.
 
+    A call that is cancelled stops at its next step, and nothing is published. If it has come too far for that, it is
+    finished and returns what it has done, as if it had not been cancelled; `asyncio.Task.cancelling` tells. Either
+    way nobody writes to the folder any more when it is over. What gpg or the disk is busy with is waited for.
+
     Args:
         folder: The channel's folder, made by `create`.
         signer: Signs documents.
-        keys: Primary fingerprints that sign; together they must reach the thresholds of the channel's root.
+        keys: Primary fingerprints. Each signs what the channel's root lets it; together they must reach its thresholds.
         clock: Time; the machine's by default.
         validity: How long a signed channel may be believed; publish or `refresh` before it is over.
     """
@@ -91,34 +73,50 @@ class Publisher:
         clock: Clock | None = None,
         validity: timedelta = timedelta(days=30),
     ) -> None:
-        self._signer = signer
-        self._keys = tuple(keys)
+        self._keys = SigningKeys(signer, keys)
         self._clock = clock or SystemClock()
         self._folder = ChannelFolder(folder, self._clock)
         self._validity = validity
 
     # --- the story -------------------------------------------------------------------------------------
 
-    async def create(self, *, root_validity: timedelta = timedelta(days=365)) -> model.Root:
-        """Makes an empty channel whose every role is held by this publisher's keys, with a threshold of one.
+    async def create(
+        self,
+        name: str = "",
+        *,
+        roles: model.Roles | None = None,
+        root_validity: timedelta = timedelta(days=365),
+    ) -> model.Root:
+        """Makes an empty channel.
+
+        Cancelled before its last step, it makes none; cancelled in it, the channel is there, and this returns normally.
+
+        Args:
+            name: The channel's name, which its documents carry for ever, such as ``example.org-stable``. Clients
+                remember channels by name, so nobody else should use it. If it is empty, one is made of the folder's.
+            roles: Who signs what; every role all of this publisher's keys, with a threshold of one, if None.
+            root_validity: How long the root may be believed; `rotate` before it is over.
 
         Returns:
             The root of trust: give its bytes to the users over a way that they trust.
 
         Raises:
             AlreadyPublishedError: There is a channel in the folder. What a killed `create` left is replaced.
-            FormatError: There is a malformed ``channel.json`` in the folder.
+            FormatError: The name or the roles are malformed, or there is a malformed ``channel.json`` in the folder.
             StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign.
         """
-        return await _in_thread(lambda: self._create(root_validity))
+        return await _in_thread(
+            lambda check: self._create(name or _own_name(self._folder.path), roles, root_validity, check)
+        )
 
     async def publish(self, spec: ReleaseSpec, *, on_progress: Callable[[float], None] | None = None) -> Published:
         """Adds a release. Readers believe the channel as it was, or with the whole release; nothing between.
 
         Everything is written and signed before the first visible change. The last step renames ``channel.json`` and
         its signatures, back to back; a reader who comes in between finds that they do not fit, and a `Client` reads
-        them again. If that step fails or is killed, the next call of a publisher finishes it.
+        them again. If that step fails or is killed, the next call of a publisher finishes it. Cancelled before that
+        step, nothing is published; cancelled in it, the release is published, and this returns normally.
 
         Args:
             spec: The release.
@@ -126,17 +124,19 @@ class Publisher:
 
         Raises:
             AlreadyPublishedError: The channel has that name and version; a published release never changes.
-            FormatError: A name, version, path, purl or address is malformed, the release would share its folder with
-                another one, or the channel would grow too large.
+            FormatError: The release is malformed (see `check_spec`), would share its folder with another one, or the
+                channel would grow too large.
             TrustError: The channel in the folder is not signed as its root demands, or the root has expired.
             NotFoundError: There is no channel in the folder, or a file does not exist.
-            StorageError: A file cannot be read, or the folder cannot be written to.
+            StorageError: A file cannot be read or is no regular file, or the folder cannot be written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await _in_thread(lambda: self._publish(spec, on_progress or (lambda _: None)))
+        return await _in_thread(lambda check: self._publish(spec, on_progress or (lambda _: None), check))
 
     async def refresh(self) -> int:
         """Signs the channel anew, unchanged but for serial and dates, so that it does not expire.
+
+        Cancelled before its last step, it changes nothing; cancelled in it, it is finished and returns normally.
 
         Returns:
             The new serial.
@@ -150,176 +150,240 @@ class Publisher:
         """
         return await _in_thread(self._refresh)
 
+    async def withdraw(self, name: str, version: str, *, reason: str) -> int:
+        """Tells everybody that a release should not be installed any more. It stays listed, and nobody resolves it.
+
+        Cancelled before its last step, it changes nothing; cancelled in it, it is finished and returns normally.
+
+        Args:
+            name: The package.
+            version: Its version.
+            reason: Why, in a few words for users.
+
+        Returns:
+            The channel's new serial.
+
+        Raises:
+            NotFoundError: There is no channel in the folder, or it does not list the release.
+            OssdistError: As `refresh`.
+        """
+        return await _in_thread(lambda check: self._withdraw(name, version, reason, check))
+
+    async def rotate(self, roles: model.Roles, *, validity: timedelta = timedelta(days=365)) -> model.Root:
+        """Replaces the root of trust: other keys or thresholds, or the same ones for a longer time.
+
+        This publisher's keys must reach the thresholds of the role ``root`` of both the old and the new root. Releases
+        that the new root's keys have not signed are signed by them, and so is the channel. Clients follow on their own,
+        from any older root. An expired root can still be rotated, and so can one with expired keys.
+
+        Args:
+            roles: Who signs what from now on.
+            validity: How long the new root may be believed.
+
+        Returns:
+            The new root.
+
+        Raises:
+            SigningError: A key cannot sign, or this publisher holds too few of the keys.
+            OssdistError: As `refresh`, but for the expiry of the root.
+        """
+        return await _in_thread(lambda check: self._rotate(roles, validity, check))
+
     # --- the steps; all of them block ------------------------------------------------------------------
 
-    def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None]) -> Published:
-        model.check_identity(spec.name, spec.version)
-        layout.check_paths(spec.files, document=f"{spec.name} {spec.version}")
-        with self._folder.locked():
-            root, channel = self._folder.load()
-            self._require_listed_keys(root)
-            self._require_room_for(channel, spec)
-            with self._folder.staging() as staging:
-                payload = staging / layout.folder_name(spec.name, spec.version)
-                files = _copy_in(spec.files, payload)
-                name = torrent_name(spec.name, spec.version, tuple(spec.files))
-                lengths = [(file.path, file.length) for file in files]
-                torrents = make_torrents(
-                    payload, lengths, name=name, piece_length=spec.piece_length, on_progress=on_progress
-                )
-                release = _manifest(spec, files, torrents, issued=self._now())
-                path = layout.release_path(release.name, release.version)
-                document = model.encode(release)
-                model.decode_release(document, document=path)  # what a client would refuse is refused here already
-                signatures = self._sign(document)
-                entry = _entry(spec, channel, len(document), hashlib.sha256(document).hexdigest())
-                changed = self._successor(channel, entry)
-                signed_channel = self._signed_channel(changed)
-                # Until here nothing has changed. What follows is invisible until the channel lists it.
-                self._folder.put_payload(payload)
-                self._put_torrents(release, torrents, document, signatures)
-                for place, data in _beside(path, document, signatures).items():
-                    self._folder.put(place, data)
-                self._folder.put_together(signed_channel)
-            return Published(release, changed.serial)
-
-    def _create(self, root_validity: timedelta) -> model.Root:
+    def _create(
+        self, name: str, roles: model.Roles | None, root_validity: timedelta, check: Callable[[], None]
+    ) -> model.Root:
+        everybody = model.Role(keys=self._keys.fingerprints, threshold=1)
+        roles = roles or model.Roles(root=everybody, channel=everybody, release=everybody)
         now = self._now()
-        role = model.Role(keys=self._keys, threshold=1)
-        with self._folder.locked():
+        with self._folder.locked(make=True):
+            check()
             if self._folder.is_taken():
                 raise AlreadyPublishedError("a channel", str(self._folder.path))
+            for role in (roles.root, roles.channel):
+                self._keys.require(role, "the new root")
             root = model.Root(
+                channel=name,
                 serial=1,
                 expires=now + root_validity,
-                keys={key: self._signer.export_public_key(key) for key in self._keys},
-                roles=model.Roles(root=role, channel=role, release=role),
+                keys=self._keys.public_keys(roles),
+                roles=roles,
             )
-            document = model.encode(root)
-            model.decode_root(document)
-            empty = model.Channel(serial=1, issued=now, expires=now + self._validity, releases=())
-            signed_root = _beside(layout.ROOT, document, self._sign(document))
-            self._folder.put_together({**self._signed_channel(empty), **signed_root})
+            empty = Channel(channel=name, serial=1, issued=now, expires=now + self._validity)
+            check()
+            signed_root = self._signed_root(root, roles.root)
+            check()
+            signed_channel, _ = self._signed_channel(root, empty)
+            self._folder.put_together({**signed_channel, **signed_root}, check)
         return root
 
-    def _refresh(self) -> int:
+    def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None], check: Callable[[], None]) -> Published:
+        model.check_identity(spec.name, spec.version)
         with self._folder.locked():
-            root, channel = self._folder.load()
-            self._require_listed_keys(root)
-            changed = self._successor(channel)
-            self._folder.put_together(self._signed_channel(changed))
+            root, channel = self._load(check)
+            self._keys.require(root.roles.release, "the channel's root")
+            self._require_room_for(channel, spec)
+            check_spec(spec)
+            with self._folder.staging() as staging:
+                staged = stage(
+                    spec, staging, channel=root.channel, issued=self._now(), on_progress=on_progress, check=check
+                )
+                check()
+                signatures = self._keys.sign(staged.document, root.roles.release)
+                digest = hashlib.sha256(staged.document).hexdigest()
+                entry = _entry(spec, channel, len(staged.document), digest)
+                changed = self._successor(channel, (*channel.releases, entry))
+                check()
+                signed_channel, pages = self._signed_channel(root, changed)
+                # Until here nothing has changed. What follows is invisible until the channel lists it.
+                check()
+                self._folder.put_payload(staged.payload)
+                for place, data in {
+                    **staged.dressed(signatures),
+                    **beside(staged.path, staged.document, signatures),
+                }.items():
+                    check()
+                    self._folder.put(place, data)
+                self._put_channel(channel, signed_channel, pages, check)
+            return Published(staged.release, changed.serial)
+
+    def _refresh(self, check: Callable[[], None]) -> int:
+        return self._change(lambda channel: channel.releases, check)
+
+    def _withdraw(self, name: str, version: str, reason: str, check: Callable[[], None]) -> int:
+        def withdrawn(channel: Channel) -> tuple[ReleaseEntry, ...]:
+            entry = channel.find(name, version)
+            if entry is None:
+                raise NotFoundError(f"release {name} {version}", "the channel")
+            gone = msgspec.structs.replace(entry, withdrawn=reason)
+            return tuple(gone if other is entry else other for other in channel.releases)
+
+        return self._change(withdrawn, check)
+
+    def _change(self, change: Callable[[Channel], tuple[ReleaseEntry, ...]], check: Callable[[], None]) -> int:
+        with self._folder.locked():
+            root, channel = self._load(check)
+            changed = self._successor(channel, change(channel))
+            check()
+            signed_channel, pages = self._signed_channel(root, changed)
+            self._put_channel(channel, signed_channel, pages, check)
             return changed.serial
 
-    def _require_room_for(self, channel: model.Channel, spec: ReleaseSpec) -> None:
+    def _rotate(self, roles: model.Roles, validity: timedelta, check: Callable[[], None]) -> model.Root:
+        with self._folder.locked():
+            check()
+            root, channel = self._folder.load()
+            following = model.Root(
+                channel=root.channel,
+                serial=root.serial + 1,
+                expires=self._now() + validity,
+                keys=self._keys.public_keys(roles, known=root.keys),
+                roles=roles,
+            )
+            self._keys.require(root.roles.root, f"root {root.serial}")
+            self._keys.require(roles.root, f"root {following.serial}")
+            self._keys.require(roles.channel, f"root {following.serial}")
+            signed_root = self._signed_root(following, root.roles.root, roles.root)
+            sign_releases(self._folder, channel, roles.release, self._keys, check)
+            signed_channel, pages = self._signed_channel(following, self._successor(channel, channel.releases))
+            self._put_channel(channel, {**signed_channel, **signed_root}, pages, check)
+            self._folder.drop_signatures(layout.CHANNEL, keep=roles.channel.keys)
+            self._folder.drop_signatures(layout.ROOT, keep=[*root.roles.root.keys, *roles.root.keys])
+        return following
+
+    # --- what the steps share --------------------------------------------------------------------------
+
+    def _load(self, check: Callable[[], None]) -> tuple[model.Root, Channel]:
+        """The channel, if this publisher can sign its successor."""
+        check()
+        root, channel = self._folder.load()
+        update.require_current(root, now=self._clock.now())
+        self._keys.require(root.roles.channel, "the channel's root")
+        return root, channel
+
+    def _require_room_for(self, channel: Channel, spec: ReleaseSpec) -> None:
         """Refuses what the channel could not list, before the work of hashing it."""
         if channel.find(spec.name, spec.version) is not None:
             raise AlreadyPublishedError(f"{spec.name} {spec.version}", "the channel")
-        model.decode_channel(model.encode(self._successor(channel, _entry(spec, channel, 1, "0" * 64))))
+        candidate = (*channel.releases, _entry(spec, channel, 1, "0" * 64))
+        _taken_apart(self._successor(channel, candidate))
 
-    def _require_listed_keys(self, root: model.Root) -> None:
-        """Refuses keys whose signatures nobody who holds the channel's root would count."""
-        for role in (root.roles.channel, root.roles.release):
-            strangers = set(self._keys) - set(role.keys)
-            if len(set(self._keys)) - len(strangers) < role.threshold:
-                reason = f"the channel's root asks for {role.threshold} of {', '.join(role.keys)}"
-                raise SigningError(", ".join(sorted(strangers)) or self._keys[0], reason)
-
-    def _successor(self, channel: model.Channel, *added: model.ReleaseEntry) -> model.Channel:
+    def _successor(self, channel: Channel, releases: tuple[ReleaseEntry, ...]) -> Channel:
         now = self._now()
-        return model.Channel(
-            serial=channel.serial + 1, issued=now, expires=now + self._validity, releases=(*channel.releases, *added)
+        return msgspec.structs.replace(
+            channel, serial=channel.serial + 1, issued=now, expires=now + self._validity, releases=releases
         )
 
-    def _signed_channel(self, channel: model.Channel) -> dict[str, bytes]:
-        """The channel's document and signatures by their paths; what a client would refuse is refused here."""
-        document = model.encode(channel)
-        model.decode_channel(document)
-        return _beside(layout.CHANNEL, document, self._sign(document))
+    def _signed_root(self, root: model.Root, *roles: model.Role) -> dict[str, bytes]:
+        """The root's document and signatures under both of its names; what a client would refuse is refused here."""
+        document = model.encode(root)
+        model.decode_root(document)
+        signatures = self._keys.sign(document, *roles)
+        return {
+            **beside(layout.numbered_root(root.serial), document, signatures),
+            **beside(layout.ROOT, document, signatures),
+        }
 
-    def _put_torrents(
-        self, release: model.Release, torrents: Torrents, document: bytes, signatures: Mapping[str, bytes]
+    def _signed_channel(self, root: model.Root, channel: Channel) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """The channel's document and signatures, and its pages, by their paths."""
+        document, pages = _taken_apart(channel)
+        return self._keys.signed(layout.CHANNEL, document, root.roles.channel), pages
+
+    def _put_channel(
+        self, before: Channel, documents: Mapping[str, bytes], pages: Mapping[str, bytes], check: Callable[[], None]
     ) -> None:
-        seeds = [web_seed(release, mirror.url) for mirror in release.mirrors]
-        for metainfo, v1 in ((torrents.hybrid, False), (torrents.v1, True)):
-            dressed = dress(
-                metainfo, trackers=release.trackers, web_seeds=seeds, release=document, signatures=signatures
-            )
-            self._folder.put(layout.torrent_path(release.name, release.version, v1=v1), dressed.data)
-
-    def _sign(self, document: bytes) -> dict[str, bytes]:
-        return {key: self._signer.sign(document, key) for key in self._keys}
+        check()
+        self._folder.put_pages(pages, keep=paginate(before)[1])
+        self._folder.put_together(documents, check)
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Runs it to its end, even if this is cancelled: afterwards nobody writes to the folder any more."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+def _own_name(folder: Path) -> str:
+    """A name that no other channel has, made of the folder's."""
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder.absolute().name).lstrip("._+-")
+    return f"{plain[:64] or 'channel'}-{secrets.token_hex(4)}"
+
+
+def _taken_apart(channel: Channel) -> tuple[bytes, dict[str, bytes]]:
+    """A channel's document and pages; what a client would refuse is refused here."""
+    document, pages = paginate(channel)
+    data = model.encode(document)
+    assemble(decode_channel(data), [decode_page(page, document=path) for path, page in pages.items()])
+    return data, pages
+
+
+class _StoppedError(Exception):
+    """The caller was cancelled, and this is the place to stop."""
+
+
+async def _in_thread(work: Callable[[Callable[[], None]], _T]) -> _T:
+    """Runs it until nobody writes to the folder any more, even if this is cancelled.
+
+    Args:
+        work: Gets a function to call wherever it may stop; it raises what ends the work if this was cancelled. Work
+            that is not stopped by it has come too far: what came of it counts, and not the cancellation.
+    """
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise _StoppedError
+
+    running = asyncio.get_running_loop().run_in_executor(None, work, check)
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            stop.set()
     try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise
+        return running.result()
+    except _StoppedError:
+        raise asyncio.CancelledError from None
 
 
-def _beside(path: str, document: bytes, signatures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A document and its signatures, by their paths."""
-    return {path: document} | {layout.signature_path(path, key): signature for key, signature in signatures.items()}
-
-
-def _entry(spec: ReleaseSpec, channel: model.Channel, length: int, sha256: str) -> model.ReleaseEntry:
+def _entry(spec: ReleaseSpec, channel: Channel, length: int, sha256: str) -> ReleaseEntry:
     serial = channel.serial + 1
-    return model.ReleaseEntry(name=spec.name, version=spec.version, serial=serial, length=length, sha256=sha256)
-
-
-def _copy_in(files: Mapping[str, Path], payload: Path) -> list[model.File]:
-    """Copies the payload, and hashes what was written."""
-    copied: list[model.File] = []
-    for path, source in sorted(files.items()):
-        target = payload / path
-        digest, length = hashlib.sha256(), 0
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as writer:
-                for chunk in _chunks(source):
-                    writer.write(chunk)
-                    digest.update(chunk)
-                    length += len(chunk)
-                writer.flush()
-                os.fsync(writer.fileno())
-        copied.append(model.File(path=path, length=length, sha256=digest.hexdigest()))
-    if not any(file.length for file in copied):
-        raise FormatError("all files are empty: there is nothing to distribute", document="release")
-    return copied
-
-
-def _chunks(source: Path) -> Generator[bytes]:
-    try:
-        with source.open("rb") as reader:
-            while chunk := reader.read(_CHUNK_BYTES):
-                yield chunk
-    except FileNotFoundError as error:
-        raise NotFoundError(str(source), "the files to publish") from error
-    except OSError as error:
-        raise StorageError(f"cannot copy {source}: {error.strerror}", path=source) from error
-
-
-def _manifest(spec: ReleaseSpec, files: Sequence[model.File], torrents: Torrents, *, issued: datetime) -> model.Release:
-    hybrid, v1 = torrents.hybrid.info_hashes, torrents.v1.info_hashes
-    return model.Release(
-        name=spec.name,
-        version=spec.version,
-        purl=spec.purl or f"pkg:generic/{spec.name}@{spec.version}",
-        issued=issued,
-        files=tuple(files),
-        hybrid=model.HybridTorrent(
-            info_hash_v1=hybrid.v1 or "",
-            info_hash_v2=hybrid.v2 or "",
-            piece_length=torrents.hybrid.piece_length,
-        ),
-        v1=model.V1Torrent(info_hash_v1=v1.v1 or "", piece_length=torrents.v1.piece_length),
-        trackers=spec.trackers,
-        mirrors=spec.mirrors,
-        dependencies=spec.dependencies,
-    )
+    return ReleaseEntry(name=spec.name, version=spec.version, serial=serial, length=length, sha256=sha256)

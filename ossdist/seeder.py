@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ossdist.client import Client, Seeding
     from ossdist.events import OnEvent, TransferEvent
-    from ossdist.release.model import ReleaseEntry
+    from ossdist.release.channel import ReleaseEntry
     from ossdist.transfer.session import Torrent
 
 _Id = tuple[str, str]
@@ -140,7 +140,7 @@ class Seeder:
         missing = [entry for entry in wanted if _id(entry) not in shared]
         for entry in wanted:
             if _id(entry) in shared:
-                self._problems.pop(_title(entry), None)
+                self._problems.pop(entry.title, None)
         if missing or (self._only is not None and not wanted):
             self._ready = False
         for entry in missing:
@@ -163,7 +163,7 @@ class Seeder:
         )
 
     def _wanted(self, entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
-        return [entry for entry in entries if self._only in {None, entry.name}]
+        return [entry for entry in entries if self._only in {None, entry.name} and entry.withdrawn is None]
 
     def _shared(self) -> dict[_Id, Seeding]:
         """What the client shares now: it alone knows, since it may be used for other downloads meanwhile."""
@@ -204,7 +204,7 @@ class Seeder:
         self._tried &= listed
 
     async def _share(self, entry: ReleaseEntry) -> None:
-        title = _title(entry)
+        title = entry.title
         self._tried.add(_id(entry))
         try:
             await self._client.seed(
@@ -227,7 +227,3 @@ class Seeder:
 
 def _id(entry: ReleaseEntry) -> _Id:
     return entry.name, entry.version
-
-
-def _title(entry: ReleaseEntry) -> str:
-    return f"{entry.name} {entry.version}"

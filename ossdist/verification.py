@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from ossdist.clock import Clock, SystemClock
 from ossdist.errors import FormatError, NotFoundError, StorageError, TorrentMismatchError, TrustError
-from ossdist.release import layout, model, trust
+from ossdist.release import layout, model, trust, update
+from ossdist.release.channel import MAX_CHANNEL_BYTES
 from ossdist.release.report import Check, Outcome, VerificationReport
 from ossdist.release.signing import GpgVerifier
 from ossdist.release.torrents import files_in, require_signed, torrent_limit_bytes
 from ossdist.store.files import file_length, read_file, reading
 from ossdist.store.pieces import PieceHasher, TreeHasher
+from ossdist.store.trust_file import read_root
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES, load_metainfo
 from ossdist.transfer.outcome import signature_check
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from ossdist.transfer.metainfo import Metainfo
 
 _CHUNK_BYTES = 1 << 20
-_UNTRUSTED = "not checked: the release may not be believed"
+_UNSIGNED = "not read: the release is not signed as the root demands"
+_NO_RELEASE = "not checked: there is no release that may be believed"
 
 
 def verify_file(
@@ -61,15 +64,15 @@ def verify_file(
         ProgramMissingError: gpg cannot be run.
     """
     clock = clock or SystemClock()
-    rules = model.decode_root(root if isinstance(root, bytes) else read_file(root, limit_bytes=model.MAX_ROOT_BYTES))
+    _, rules = read_root(root)
     document = read_file(release, limit_bytes=model.MAX_RELEASE_BYTES)
     with GpgVerifier(rules, clock=clock) as verifier:
         signatures = _signatures(verifier, document, release, rules.roles.release.keys)
         judged, trusted = _judge_release(rules, document, signatures, name=release.name)
-        checks = [_root_expiry(rules, clock), judged]
+        checks = [_root_expiry(rules, clock), *judged]
         if trusted is None:
             _require_file(file)
-            checks += [Check(name, Outcome.SKIPPED, _UNTRUSTED) for name in ("path", "length", "sha256")]
+            checks += [Check(name, Outcome.SKIPPED, _NO_RELEASE) for name in ("path", "length", "sha256")]
             return VerificationReport(str(file), tuple(checks))
         checks += _payload_checks(file, trusted, path, _torrent_of(trusted, release, torrent))
         if channel is None:
@@ -98,12 +101,18 @@ def _signatures(
 
 def _judge_release(
     root: model.Root, document: bytes, signatures: Sequence[CheckedSignature], *, name: str
-) -> tuple[Check, TrustedRelease | None]:
+) -> tuple[list[Check], TrustedRelease | None]:
     try:
-        trusted = trust.accept_standalone_release(root, document, signatures, document=name)
-    except (TrustError, FormatError) as error:
-        return Check("release signature", Outcome.FAIL, str(error)), None
-    return signature_check("release signature", trusted.signed_by), trusted
+        signed_by = trust.count_release_signatures(root, signatures, document=name)
+    except TrustError as error:
+        failed = Check("release signature", Outcome.FAIL, str(error))
+        return [failed, Check("release format", Outcome.SKIPPED, _UNSIGNED)], None
+    signed = signature_check("release signature", signed_by)
+    try:
+        trusted = trust.decode_signed_release(root, document, signed_by, document=name)
+    except FormatError as error:
+        return [signed, Check("release format", Outcome.FAIL, str(error))], None
+    return [signed, Check("release format", Outcome.PASS, f"the manifest of {trusted.release.title}")], trusted
 
 
 def _channel_check(
@@ -114,11 +123,13 @@ def _channel_check(
     signatures: Sequence[CheckedSignature],
     clock: Clock,
 ) -> Check:
-    data = read_file(channel, limit_bytes=model.MAX_CHANNEL_BYTES)
+    data = read_file(channel, limit_bytes=MAX_CHANNEL_BYTES)
     release = trusted.release
     try:
         signed = _signatures(verifier, data, channel, root.roles.channel.keys)
-        accepted = trust.accept_channel(root, data, signed, now=clock.now())
+        head = update.accept_channel(root, data, signed, now=clock.now())
+        pages = [read_file(channel.parent / page.path, limit_bytes=page.length) for page in head.document.index]
+        accepted = update.accept_index(head, pages)
         entry = accepted.entry(release.name, release.version)
         trust.accept_release(root, entry, trusted.document, signatures)
         newest = accepted.entry(release.name, None)

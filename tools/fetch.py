@@ -38,14 +38,23 @@ class _Arguments(_script.NetworkArguments):
 
 def _parse(argv: Sequence[str]) -> _Arguments:
     parser = argparse.ArgumentParser(prog="fetch.py", description=__doc__)
-    parser.add_argument("channel", type=_script.channel, metavar="CHANNEL", help="address or folder")
+    parser.add_argument(
+        "channel",
+        type=_script.channel,
+        metavar="CHANNEL",
+        help="address, or a folder, which then gives the payload too",
+    )
     parser.add_argument("name", metavar="NAME", help="the package")
     parser.add_argument("--version", metavar="V", help="default: the newest, which is the one published last")
     parser.add_argument("--root", type=_script.file, required=True, help=_script.ROOT_HELP)
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help=_TO_HELP)
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--no-p2p", action="store_true", help="mirrors alone")
-    ways.add_argument("--no-http", action="store_true", help="peers alone, for the payload")
+    ways.add_argument("--no-p2p", action="store_true", help="mirrors alone, and the channel's own folder")
+    ways.add_argument(
+        "--no-http",
+        action="store_true",
+        help="peers alone, for the payload: no mirrors, and not the channel's own folder",
+    )
     parser.add_argument(
         "--peer", action="append", type=_script.peer_address, default=[], metavar="HOST:PORT", help="may be repeated"
     )

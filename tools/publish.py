@@ -15,17 +15,20 @@ import argparse
 import asyncio
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _script
 
-from ossdist.errors import NotFoundError, StorageError
-from ossdist.publisher import Published, Publisher, ReleaseSpec
+from ossdist.errors import StorageError
+from ossdist.publisher import Published, Publisher
 from ossdist.release import layout, model
+from ossdist.release.channel import Channel, assemble, decode_channel, decode_page
 from ossdist.release.formats.filename import PackageName, parse_filename
 from ossdist.release.signing import GpgSigner
+from ossdist.release_spec import ReleaseSpec, check_spec
+from ossdist.store.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
 _KEY_HELP = "signs everything: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
 _VALIDITY = timedelta(days=30)
-_ANY_PIECE_LENGTH = 16 << 10
 _NO_SOURCES = (
     "Neither --mirror nor --tracker was given: this release comes from the channel's own address alone, and from "
     "peers that users find by themselves (DHT, local network)."
@@ -61,7 +63,7 @@ class _Result:
 
     published: Published | None
     created: bool
-    channel: model.Channel
+    channel: Channel
 
 
 def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
@@ -141,7 +143,7 @@ def _files(given: Sequence[Path]) -> dict[str, Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a file of the folder's own; symbolic links are for `_require_publishable` to refuse."""
+    """Whether it is a file of the folder's own; symbolic links are for `_require_no_links` to refuse."""
     return path.is_symlink() or path.is_file()
 
 
@@ -155,71 +157,56 @@ def _guess(files: dict[str, Path]) -> PackageName | None:
     return replace(known[0], purl=purls.pop() if len(purls) == 1 else known[0].purl.partition("?")[0])
 
 
-def _require_publishable(args: _Arguments, spec: ReleaseSpec) -> None:
-    """Refuses what can be refused at once, before a channel is made for it.
+def _require_no_links(given: Sequence[Path]) -> None:
+    """Refuses folders with anything in them but files and folders.
 
     Raises:
-        FormatError: A name, version, path, purl or address is malformed, or every file is empty.
-        StorageError: A file cannot be read, or is a symbolic link in a folder: its target may be anything.
+        StorageError: A symbolic link, whose target may be anything, or something else that is no file.
     """
-    model.check_identity(spec.name, spec.version)
-    layout.check_paths(spec.files, document="release")
-    for place in args.files:
+    for place in given:
         for path in sorted(place.rglob("*")) if place.is_dir() else ():
             if path.is_symlink():
                 raise StorageError(f"{path} is a symbolic link: publish what it points to, or remove it", path=path)
             if not path.is_file() and not path.is_dir():
                 raise StorageError(f"{path} is neither a file nor a folder: remove it", path=path)
-    lengths = {path: _readable_length(source) for path, source in spec.files.items()}
-    candidate = model.Release(
-        name=spec.name,
-        version=spec.version,
-        purl=spec.purl or f"pkg:generic/{spec.name}@{spec.version}",
-        issued=datetime.now(UTC).replace(microsecond=0),
-        files=tuple(model.File(path=path, length=length, sha256="0" * 64) for path, length in lengths.items()),
-        hybrid=model.HybridTorrent(info_hash_v1="0" * 40, info_hash_v2="0" * 64, piece_length=_ANY_PIECE_LENGTH),
-        v1=model.V1Torrent(info_hash_v1="0" * 40, piece_length=_ANY_PIECE_LENGTH),
-        trackers=spec.trackers,
-        mirrors=spec.mirrors,
-        dependencies=spec.dependencies,
-    )
-    model.decode_release(model.encode(candidate), document="release")
 
 
-def _readable_length(path: Path) -> int:
-    try:
-        with path.open("rb") as stream:
-            return stream.seek(0, 2)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+def _require_publishable(args: _Arguments, spec: ReleaseSpec) -> None:
+    """Refuses what can be refused at once, before a channel is made for it."""
+    _require_no_links(args.files)
+    check_spec(spec)
 
 
 async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
     publisher = Publisher(
         args.channel_dir, signer=GpgSigner(args.gnupghome), keys=[args.key], validity=args.validity_days
     )
-    is_new = not (args.channel_dir / layout.ROOT).exists()
     if spec is None:
-        if is_new:
-            raise NotFoundError("a channel", str(args.channel_dir))
         await publisher.refresh()
         return _Result(None, created=False, channel=_channel(args.channel_dir))
+    is_new = not (args.channel_dir / layout.ROOT).exists()
     await asyncio.to_thread(_require_publishable, args, spec)
     if is_new:
         await publisher.create()
+        _stop_if_interrupted()
     published = await publisher.publish(spec)
     if not spec.mirrors and not spec.trackers:
         print(_NO_SOURCES, file=sys.stderr)
     return _Result(published, is_new, _channel(args.channel_dir))
 
 
-def _channel(folder: Path) -> model.Channel:
+def _stop_if_interrupted() -> None:
+    """A channel that is all but made is finished in spite of an interrupt; the release is not begun then."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _channel(folder: Path) -> Channel:
     """The channel as it stands now; it was this call that signed it."""
-    path = folder / layout.CHANNEL
-    try:
-        return model.decode_channel(path.read_bytes())
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", path=path) from error
+    document = decode_channel(read_file(folder / layout.CHANNEL))
+    pages = [decode_page(read_file(folder / page.path), document=page.path) for page in document.index]
+    return assemble(document, pages)
 
 
 def _keys(result: _Result) -> dict[str, object]:

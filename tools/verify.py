@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import _script
 
+from ossdist.release.report import Outcome
 from ossdist.verification import verify_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ossdist.release.report import VerificationReport
+    from ossdist.release.report import Check, VerificationReport
 
 
 class _Arguments(_script.Arguments):
@@ -56,13 +57,30 @@ def _keys(report: VerificationReport) -> dict[str, object]:
     keys = _script.verification_keys(report)
     if report.passed:
         return {"ok": True, **keys}
-    reason = "; ".join(f"{check.name}: {check.detail}" for check in report.checks if check.outcome.value == "fail")
-    return {"ok": False, "error": "VerificationFailed", "reason": reason or "a needed check was skipped", **keys}
+    failed, skipped = _deciding(report)
+    # What failed is the reason for what was skipped, as far as both are there.
+    reason = "; ".join(f"{check.name}: {check.detail}" for check in failed or skipped)
+    return {"ok": False, "error": "VerificationFailed", "reason": reason, **keys}
+
+
+def _deciding(report: VerificationReport) -> tuple[list[Check], list[Check]]:
+    """Why it did not pass: the checks that failed, and the needed ones that were skipped."""
+    failed = [check for check in report.checks if check.outcome is Outcome.FAIL]
+    skipped = [check for check in report.checks if check.outcome is Outcome.SKIPPED and check.required]
+    return failed, skipped
+
+
+def _verdict(report: VerificationReport) -> str:
+    if report.passed:
+        return "pass"
+    decided = zip(("failed", "skipped"), _deciding(report), strict=True)
+    reasons = [f"{', '.join(check.name for check in checks)} {verb}" for verb, checks in decided if checks]
+    return f"fail ({'; '.join(reasons)})"
 
 
 def _tell(report: VerificationReport) -> str:
     lines = [f"{check.outcome.value:8}{check.name}: {check.detail}" for check in report.checks]
-    return "\n".join([*lines, f"{report.file}: {'pass' if report.passed else 'fail'}"])
+    return "\n".join([*lines, f"{report.file}: {_verdict(report)}"])
 
 
 def main(argv: Sequence[str]) -> int:

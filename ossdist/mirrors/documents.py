@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from ossdist.errors import MirrorError, NotFoundError, TooLargeError
+from ossdist.mirrors import failures
 from ossdist.release import layout
 from ossdist.store.files import read_at_most
 
@@ -117,7 +118,11 @@ class HttpDocuments:
             return self._follow(url, limit_bytes)
         # An address that a server sends us can be wrong in ways that requests has no exception for.
         except (OSError, ValueError, HTTPError) as error:
-            raise MirrorError(url, f"{type(error).__name__}: {error}") from error
+            waited = {
+                "connect_timeout_s": self._config.connect_timeout_s,
+                "read_timeout_s": self._config.read_timeout_s,
+            }
+            raise MirrorError(url, failures.reason(error, **waited)) from error
         finally:
             request.finish()
 

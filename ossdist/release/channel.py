@@ -26,7 +26,7 @@ from ossdist.release.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 MAX_CHANNEL_BYTES = 1 << 20
 MAX_PAGE_BYTES = 1 << 20
@@ -108,8 +108,13 @@ class ChannelDocument(Document, frozen=True, kw_only=True):
     index: Annotated[tuple[Page, ...], msgspec.Meta(max_length=_MAX_PAGES)] = ()
 
 
-class _PageDocument(Document, frozen=True, kw_only=True):
-    """A page's bytes, decoded."""
+class PageDocument(Document, frozen=True, kw_only=True):
+    """A page of the index as a document. Nobody signs it: the channel lists it by hash.
+
+    Attributes:
+        format: Always ``ossdist-index-1``.
+        releases: In the order in which they were added.
+    """
 
     format: Literal["ossdist-index-1"] = "ossdist-index-1"
     releases: Annotated[tuple[ReleaseEntry, ...], msgspec.Meta(min_length=1, max_length=4 * PAGE_RELEASES)]
@@ -156,23 +161,23 @@ def decode_channel(data: bytes) -> ChannelDocument:
     return document
 
 
-def decode_page(data: bytes, *, document: str) -> tuple[ReleaseEntry, ...]:
+def decode_page(data: bytes, *, document: str) -> PageDocument:
     """Decodes a page of the index. Compare its hash first.
 
     Raises:
         FormatError: It is not one.
     """
-    return decode_document(data, _PageDocument, document=document, limit_bytes=MAX_PAGE_BYTES).releases
+    return decode_document(data, PageDocument, document=document, limit_bytes=MAX_PAGE_BYTES)
 
 
-def assemble(document: ChannelDocument, pages: Iterable[Sequence[ReleaseEntry]]) -> Channel:
+def assemble(document: ChannelDocument, pages: Iterable[PageDocument]) -> Channel:
     """Joins a channel's document and its pages.
 
     Raises:
         FormatError: It lists a release with a serial above its own, or below its predecessor's, or two releases that
             would stand in the same folder.
     """
-    entries = tuple(entry for page in pages for entry in page)
+    entries = tuple(entry for page in pages for entry in page.releases)
     seen: dict[str, ReleaseEntry] = {}
     before = 0
     for entry in entries:
@@ -205,7 +210,7 @@ def paginate(channel: Channel) -> tuple[ChannelDocument, dict[str, bytes]]:
     pages: dict[str, bytes] = {}
     listed: list[Page] = []
     for start in range(0, len(channel.releases), PAGE_RELEASES):
-        data = encode(_PageDocument(releases=channel.releases[start : start + PAGE_RELEASES]))
+        data = encode(PageDocument(releases=channel.releases[start : start + PAGE_RELEASES]))
         page = Page(length=len(data), sha256=hashlib.sha256(data).hexdigest())
         listed.append(page)
         pages[page.path] = data

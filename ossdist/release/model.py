@@ -17,6 +17,7 @@ from packageurl import PackageURL
 
 from ossdist.errors import FormatError
 from ossdist.release import layout
+from ossdist.release.wording import explain
 
 MAX_ROOT_BYTES = 1 << 20
 MAX_RELEASE_BYTES = 4 << 20
@@ -194,6 +195,10 @@ _D = TypeVar("_D", bound=Document)
 def decode_root(data: bytes, *, document: str = layout.ROOT) -> Root:
     """Decodes a root document.
 
+    Args:
+        data: Its bytes.
+        document: What to call it in a message.
+
     Raises:
         FormatError: It is not one, or it names a key or threshold that cannot be met.
     """
@@ -248,7 +253,7 @@ def check_identity(name: str, version: str) -> None:
         try:
             msgspec.convert(value, type=kind)
         except msgspec.ValidationError as error:
-            raise FormatError(f"the {what} {value!r} is not allowed: {error}", document="release") from error
+            raise FormatError(f"the {what} {value!r} is not allowed: {explain(error)}", document="release") from error
 
 
 def check_purl(purl: str, *, document: str) -> None:
@@ -298,12 +303,13 @@ def decode_document(data: bytes, kind: type[_D], *, document: str, limit_bytes: 
     if len(data) > limit_bytes:
         raise FormatError(f"{len(data)} bytes, at most {limit_bytes} are allowed", document=document)
     try:
+        text = data.decode()
         value = msgspec.json.decode(data, type=kind)
         # msgspec takes the last of two equal keys; another reader may take the first. One signature must not
         # mean two things, so such a document is refused.
-        json.loads(data, object_pairs_hook=_refuse_duplicate_keys)
+        json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(str(error), document=document) from error
+        raise FormatError(explain(error), document=document) from error
     return value
 
 

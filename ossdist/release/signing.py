@@ -1,45 +1,29 @@
-"""OpenPGP signatures, made and checked by GnuPG. The only module that knows gpg.
+"""OpenPGP signatures, made and checked by GnuPG.
 
 A block of signatures is judged in three steps: `armor` looks at its form, gpg at its cryptography, `verdict` at
 what gpg said. gpg gets exactly the signed bytes, in a home folder that holds the root's keys and nothing else; it
 reads no options, fetches no keys and starts no agent.
-
-python-gnupg runs gpg; its verdicts are not used (``valid`` and ``status`` are those of the last signature).
 """
 
 from __future__ import annotations
 
-import io
 import itertools
-import logging
-import os
 import re
-import shutil
-import signal
-import subprocess
-import tempfile
-import threading
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, Self
 
-import gnupg
-
-from ossdist.errors import FormatError, ProgramMissingError, SigningError, TargetNotWritableError
+from ossdist.errors import FormatError, SigningError, TargetNotWritableError
 from ossdist.release import armor, layout, verdict
+from ossdist.release.gpg import Gpg, TemporaryHome, stop_agent
 from ossdist.release.model import MAX_SIGNATURE_BYTES, Root
 from ossdist.release.trust import CheckedSignature
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from datetime import timedelta
-    from typing import IO
-
-    from _typeshed import ReadableBuffer
+    from pathlib import Path
 
     from ossdist.clock import Clock
-
-_log = logging.getLogger(__name__)
 
 _VERIFY_OPTIONS = (
     "--no-options",
@@ -77,11 +61,11 @@ class GpgVerifier:
             _check_key_block(fingerprint, block)
         self._clock = clock
         self._fingerprints = tuple(blocks)
-        self._home = _temporary_home()
+        self._home = TemporaryHome()
         self._closed = False
         self._numbers = itertools.count()
         try:
-            self._gpg = _Gpg(gpg, Path(self._home.name), _VERIFY_OPTIONS, timeout_s)
+            self._gpg = Gpg(gpg, self._home.path, _VERIFY_OPTIONS, timeout_s)
             self._import("\n".join(blocks.values()).encode())
         except BaseException:
             self.close()
@@ -96,7 +80,7 @@ class GpgVerifier:
     def close(self) -> None:
         """Removes the home folder. It may be called twice."""
         self._closed = True
-        self._home.cleanup()
+        self._home.close()
 
     def verify(self, document: bytes, signatures: Sequence[bytes]) -> list[CheckedSignature]:
         """Checks every signature of every armored block in ``signatures`` over exactly ``document``.
@@ -118,7 +102,7 @@ class GpgVerifier:
             packets = armor.count_signatures(block)
         except ValueError as error:
             return [CheckedSignature(None, f"a signature file {error}")]
-        path = Path(self._home.name, f"signature-{next(self._numbers)}.asc")
+        path = self._home.path / f"signature-{next(self._numbers)}.asc"
         try:
             path.write_bytes(block)
         except OSError as error:
@@ -171,7 +155,7 @@ class GpgSigner:
     ) -> None:
         if passphrase is not None and not passphrase.isprintable():
             raise ValueError("a passphrase is one line of text")
-        self._gpg = _Gpg(gpg, home, (), timeout_s)
+        self._gpg = Gpg(gpg, home, (), timeout_s)
         self._passphrase = passphrase or None
 
     def sign(self, document: bytes, fingerprint: str) -> bytes:
@@ -265,18 +249,6 @@ class GpgSigner:
         return trouble or f"gpg did not make one detached SHA-512 signature (error {sorted(codes)})"
 
 
-def stop_agent(home: Path) -> None:
-    """Stops the agent that gpg has started for ``home``, so that the folder can be removed.
-
-    For folders that the caller made; the user's own agent is the user's.
-    """
-    command = ["gpgconf", "--homedir", str(home), "--kill", "all"]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
-    except (OSError, subprocess.SubprocessError) as error:
-        _log.warning("the agent of %s could not be stopped: %s", home, error)
-
-
 @contextmanager
 def temporary_signer() -> Generator[GpgSigner]:
     """A signer with an empty home folder of its own, for throw-away keys; folder and agent go with it.
@@ -284,24 +256,12 @@ def temporary_signer() -> Generator[GpgSigner]:
     Raises:
         ProgramMissingError: gpg cannot be run.
     """
-    with _temporary_home() as name:
-        home = Path(name)
-        signer = GpgSigner(home)
+    with TemporaryHome() as home:
+        signer = GpgSigner(home.path)
         try:
             yield signer
         finally:
-            stop_agent(home)
-
-
-def _temporary_home() -> tempfile.TemporaryDirectory[str]:
-    # An agent's socket stands in its home folder, and the path of a socket has at most 107 bytes.
-    folder = tempfile.gettempdir()
-    if len(folder) > 60:
-        folder = "/tmp"  # noqa: S108  # what is made in it gets a random name and mode 0700
-    try:
-        return tempfile.TemporaryDirectory(prefix="ossdist-", dir=folder)
-    except OSError as error:
-        raise TargetNotWritableError(Path(folder), str(error)) from error
+            stop_agent(home.path)
 
 
 def _check_fingerprint(fingerprint: str) -> None:
@@ -316,94 +276,3 @@ def _check_key_block(fingerprint: str, block: str) -> None:
     except ValueError as error:
         message = f"the key block that stands for {fingerprint} {error}"
         raise FormatError(message, document=layout.ROOT) from error
-
-
-class _Answer(gnupg.StatusHandler):
-    """What gpg said, not interpreted.
-
-    python-gnupg's own classes parse the lines while they read them. A user id that holds a NEL character makes
-    it see a line that gpg did not write, and an unexpected number of words ends its reader thread.
-    """
-
-    def handle_status(self, key: str, value: str) -> None:
-        """Leaves the line where it is."""
-
-
-class _Stdin(io.BufferedWriter):
-    """gpg may stop reading early; why it does stands in its status lines."""
-
-    def write(self, buffer: ReadableBuffer, /) -> int:
-        """Writes, or does as if."""
-        with suppress(BrokenPipeError):
-            return super().write(buffer)
-        return memoryview(buffer).nbytes
-
-    def flush(self) -> None:
-        """Flushes, or does as if."""
-        with suppress(BrokenPipeError):
-            super().flush()
-
-
-class _Gpg(gnupg.GPG):
-    """python-gnupg with a deadline. Every gpg gets its own process group, which is killed whole."""
-
-    result_map = {  # noqa: RUF012  # declared as ClassVar in the base
-        **gnupg.GPG.result_map,
-        **dict.fromkeys(("verify", "import", "sign", "generate", "export"), _Answer),
-    }
-
-    def __init__(self, program: str, home: Path | None, options: Sequence[str], timeout_s: float) -> None:
-        self._program = program
-        self._timeout_s = timeout_s
-        if home is not None and not home.is_dir():
-            raise ValueError(f"{home} is not a folder")
-        if shutil.which(program) is None:
-            raise ProgramMissingError(program, "is not installed", "Install GnuPG: apt-get install gpg")
-        try:
-            super().__init__(program, None if home is None else str(home.absolute()), options=options)
-        except (OSError, ValueError) as error:
-            raise ProgramMissingError(program, f"cannot be run: {error}", "Reinstall GnuPG") from error
-        if self.version is None or self.version < (2, 2):
-            reason = f"is version {self.version}, at least 2.2 is needed"
-            raise ProgramMissingError(program, reason, "Install GnuPG 2: apt-get install gpg")
-
-    def _open_subprocess(
-        self,
-        args: Sequence[str],
-        passphrase: bool = False,  # noqa: FBT001, FBT002  # python-gnupg's signature
-    ) -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        command = self.make_args(args, passphrase)
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, process_group=0)
-        process.stdin = _Stdin(cast("io.BufferedWriter", process.stdin).detach())
-        return process
-
-    def _collect_output(
-        self,
-        process: subprocess.Popen[bytes],
-        result: gnupg.StatusHandler,
-        writer: threading.Thread | None = None,
-        stdin: IO[bytes] | None = None,
-    ) -> int:
-        late = threading.Event()
-
-        def kill() -> None:
-            if process.returncode is None:  # not waited for yet, so its number is still its own
-                late.set()
-                os.killpg(process.pid, signal.SIGKILL)
-
-        watchdog = threading.Timer(self._timeout_s, kill)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            code = super()._collect_output(process, result, writer, stdin)
-        except BaseException:
-            kill()
-            with process:  # closes its pipes
-                raise
-        finally:
-            watchdog.cancel()
-        if late.is_set():
-            reason = f"did not answer within {self._timeout_s:g} s and was killed"
-            raise ProgramMissingError(self._program, reason, "Check that it runs at all: gpg --version")
-        return code

@@ -181,7 +181,33 @@ def accept_standalone_release(
         UnsafePathError: It names a path that must not be used.
         ForeignDocumentError: It is another channel's.
     """
-    signed_by = count_signatures(root, "release", signatures, document=document, expired_keys=True)
+    signed_by = count_release_signatures(root, signatures, document=document)
+    return decode_signed_release(root, data, signed_by, document=document)
+
+
+def count_release_signatures(root: Root, signatures: Sequence[CheckedSignature], *, document: str) -> SignedBy:
+    """The first step of `accept_standalone_release`: a release is signed once, so a key may have expired since.
+
+    Raises:
+        SignatureError: Not enough good signatures of the release role.
+    """
+    return count_signatures(root, "release", signatures, document=document, expired_keys=True)
+
+
+def decode_signed_release(root: Root, data: bytes, signed_by: SignedBy, *, document: str) -> TrustedRelease:
+    """The second step of `accept_standalone_release`, for who has to tell the two apart.
+
+    Args:
+        root: The root of trust.
+        data: The manifest's bytes.
+        signed_by: Who signed exactly these bytes, as `count_release_signatures` has found.
+        document: How to call it in errors.
+
+    Raises:
+        FormatError: It is malformed.
+        UnsafePathError: It names a path that must not be used.
+        ForeignDocumentError: It is another channel's.
+    """
     release = decode_release(data, document=document)
     refuse_foreign(document, release.channel, root)
     return TrustedRelease(release, data, signed_by)

@@ -238,7 +238,7 @@ def _changed_entries(known: ChannelMemory, listed: frozenset[str]) -> Iterable[R
     """The entries of known pages that are not listed any more as they were."""
     for data in known.index:
         if hashlib.sha256(data).hexdigest() not in listed:
-            yield from decode_page(data, document=layout.CHANNEL)
+            yield from decode_page(data, document=layout.CHANNEL).releases
 
 
 def _require_still_listed(before: Iterable[ReleaseEntry], after: Mapping[tuple[str, str], ReleaseEntry]) -> None:

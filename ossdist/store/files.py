@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ossdist.errors import DiskFullError, FormatError, StorageError, TargetNotWritableError
 
@@ -83,17 +83,21 @@ def read_at_most(path: Path, count: int) -> bytes:
     Raises:
         OSError: The system's own, for a caller that tells them apart.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read(count)
-    finally:
-        os.close(descriptor)
+    with open_regular(path) as stream:
+        return stream.read(count)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file to be read; it never waits for the other end of a pipe.
+
+    Raises:
+        OSError: The system's own, for a caller that tells them apart.
+    """
+    stream = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return stream
 
 
 def file_length(path: Path) -> int | None:
@@ -168,6 +172,10 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _writing_failed(path: Path, error: OSError) -> StorageError:

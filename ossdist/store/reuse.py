@@ -1,16 +1,31 @@
-"""What an earlier download left: files that are right already, and a workspace that nobody needs any more."""
+"""What is on this machine already: files of an earlier download, of a channel's folder, and workspaces to be swept."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
+import os
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
 from ossdist.errors import TargetBusyError
-from ossdist.store.workspace import Workspace, writing
+from ossdist.release import layout
+from ossdist.release.torrents import paths_in_torrent
+from ossdist.store.files import file_length, open_regular, writing
+from ossdist.store.workspace import Workspace
+from ossdist.tasks import run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
+
+    from ossdist.release.model import Release
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -24,6 +39,32 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+async def copy_from_channel(folder: Path, release: Release, workspace: Workspace) -> bool:
+    """Copies a release's files out of a channel's folder into a workspace, but for those that stand in it already.
+
+    Nobody has checked these files: one that is missing, unreadable, of another length or outside the folder is passed
+    over, and whoever uses the workspace must check the others. When it is cancelled, it ends before the next chunk.
+
+    Args:
+        folder: The channel's folder.
+        release: The release.
+        workspace: Where to.
+
+    Returns:
+        Whether any was copied.
+
+    Raises:
+        StorageError: The workspace cannot be read or written to.
+    """
+    stopped = threading.Event()
+    copying = asyncio.create_task(asyncio.to_thread(_copy_missing, folder, release, workspace, stopped))
+    try:
+        return await asyncio.shield(copying)
+    finally:
+        stopped.set()  # a thread cannot be cancelled, and must not write to a workspace that is let go of
+        await run_to_end(asyncio.wait([copying]))
+
+
 def sweep(target: Path, key: str) -> None:
     """Removes the workspace of a download that is complete, unless somebody works in it. Blocks.
 
@@ -34,3 +75,57 @@ def sweep(target: Path, key: str) -> None:
     if Workspace.exists(target, key):
         with contextlib.suppress(TargetBusyError), Workspace(target, key) as workspace:
             workspace.remove()
+
+
+def _copy_missing(folder: Path, release: Release, workspace: Workspace, stopped: threading.Event) -> bool:
+    paths = paths_in_torrent(release)
+    # Under another name until it is whole: half a file would pass for one that an earlier try has begun.
+    unfinished = workspace.data.with_name("copying")
+    copied = False
+    for file in release.files:
+        target = workspace.data / paths[file.path]
+        if file.length == 0 or file_length(target) is not None:
+            continue
+        source = folder / layout.file_path(release.name, release.version, file.path)
+        try:
+            with writing(target):
+                with unfinished.open("wb") as stream:
+                    for chunk in _chunks(source, folder, file.length, stopped):
+                        stream.write(chunk)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.replace(target)
+            copied = True
+        except _NotTakenError as error:
+            log.info("%s is not taken from the channel's folder: %s", source, error)
+        finally:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+    return copied
+
+
+class _NotTakenError(Exception):
+    """The source is of no use, or nobody wants it any more; an `OSError` would be taken for the target's."""
+
+
+def _chunks(source: Path, folder: Path, length_bytes: int, stopped: threading.Event) -> Generator[bytes]:
+    """The bytes of a file that lies in a folder and has that length.
+
+    Raises:
+        _NotTakenError: There is no such file, or it changes its length, or it shall stop.
+    """
+    try:
+        found = source.resolve(strict=True)
+        if not found.is_relative_to(folder.resolve(strict=True)):
+            raise _NotTakenError("it leads out of the folder")
+        with open_regular(found) as stream:
+            if os.fstat(stream.fileno()).st_size != length_bytes:
+                raise _NotTakenError("its length is not the signed one")
+            left = length_bytes
+            while left > 0:
+                chunk = stream.read(min(left, _CHUNK_BYTES))
+                if not chunk or stopped.is_set():
+                    raise _NotTakenError("the copy was broken off")
+                left -= len(chunk)
+                yield chunk
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        raise _NotTakenError(str(error)) from error

@@ -17,7 +17,7 @@ import msgspec
 from ossdist.errors import DamagedStateError, FormatError
 from ossdist.release import channel, model
 from ossdist.release.memory import ChannelMemory, RootMark, TrustMemory, mark
-from ossdist.store.files import read_at_most, reading, write_atomically, writing
+from ossdist.store.files import read_at_most, read_file, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2 * (model.MAX_ROOT_BYTES + channel.MAX_CHANNEL_BYTES + channel.MAX_INDEX_BYTES)
 """The longest file that is read: documents are stored as JSON strings, whose quotes take two bytes."""
+
+
+def read_root(root: Path | bytes) -> tuple[bytes, model.Root]:
+    """The root of trust that a caller gives, as bytes and decoded.
+
+    Args:
+        root: Its document, or the path of it.
+
+    Raises:
+        FormatError: It is malformed; a file's name stands in the message.
+        StorageError: It cannot be read.
+    """
+    if isinstance(root, bytes):
+        return root, model.decode_root(root)
+    data = read_file(root, limit_bytes=model.MAX_ROOT_BYTES)
+    return data, model.decode_root(data, document=root.name)
 
 
 class _StoredRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

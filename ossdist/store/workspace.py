@@ -17,33 +17,12 @@ from typing import TYPE_CHECKING, Literal, Self
 import msgspec
 
 from ossdist.errors import DiskFullError, TargetBusyError
-from ossdist.store.files import (
-    make_empty,
-    read_at_most,
-    read_file,
-    reading,
-    sync_file,
-    sync_folder,
-    write_atomically,
-    writing,
-)
+from ossdist.store.files import read_at_most, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
-
-__all__ = [
-    "MAX_RESUME_BYTES",
-    "Resume",
-    "Workspace",
-    "make_empty",
-    "read_file",
-    "sync_file",
-    "sync_folder",
-    "write_atomically",
-    "writing",
-]
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ossdist.swarm import LibtorrentSession
 from ossdist.tasks import run_to_end
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
-from tests.channels import CONFIG, QUICK, TestChannel, make_channel, noise, port_of, publish
+from tests.channels import CONFIG, QUICK, TestChannel, make_channel, noise, port_of, publish, published_channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,7 @@ def require_complete(folder: Path) -> None:
 
 @pytest.fixture
 def channel(tmp_path: Path, keys: Keys) -> TestChannel:
-    async def make() -> TestChannel:
-        made = await make_channel(tmp_path, keys)
-        await publish(made, FILES)
-        return made
-
-    return asyncio.run(make())
+    return published_channel(tmp_path, keys, FILES)
 
 
 @pytest.mark.parametrize("cancellations", [1, 3])

@@ -12,12 +12,12 @@ import pytest
 from ossdist.catalog import Catalog
 from ossdist.clock import SystemClock
 from ossdist.config import FetchConfig
-from ossdist.errors import ManifestMismatchError, SignatureError, TorrentMismatchError
+from ossdist.errors import FormatError, ManifestMismatchError, SignatureError, TorrentMismatchError
 from ossdist.release import layout, model
 from ossdist.swarm.metainfo import make_torrents
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
-from tests.channels import TestChannel, make_channel, noise, publish
+from tests.channels import TestChannel, make_channel, noise, publish, published_channel
 from tests.programs.nginx import Nginx
 
 if TYPE_CHECKING:
@@ -41,12 +41,7 @@ class Meanwhile(SystemClock):
 
 @pytest.fixture
 def channel(tmp_path: Path, keys: Keys) -> TestChannel:
-    async def make() -> TestChannel:
-        made = await make_channel(tmp_path, keys)
-        await publish(made, {"tool.bin": noise(50_000)})
-        return made
-
-    return asyncio.run(make())
+    return published_channel(tmp_path, keys, {"tool.bin": noise(50_000)})
 
 
 def catalog(channel: TestChannel, clock: SystemClock | None = None, root: bytes | None = None) -> Catalog:
@@ -122,7 +117,7 @@ async def test_signature_that_cannot_be_had_counts_as_none(channel: TestChannel,
         (channel.folder / layout.signature_path(document, keys.bob)).mkdir()  # it is there, and cannot be read
     async with catalog(channel, root=model.encode(keys.root(keys.bob, keys.alice))) as reader:
         assert (await reader.resolve("tool")).signed_by.keys == (keys.alice,)
-    both = model.encode(keys.root(keys.bob, keys.alice, threshold=2))
+    both = model.encode(keys.root(keys.bob, keys.alice, threshold=2, serial=2))
     async with catalog(channel, Meanwhile(lambda: None), root=both) as reader:
         with pytest.raises(SignatureError, match=r"1 good signature.*2 needed") as caught:
             await reader.resolve("tool")
@@ -173,3 +168,20 @@ async def test_torrent_that_the_channel_lacks_comes_from_a_mirror(tmp_path: Path
         async with catalog(made) as offers:
             torrents = await offers.torrents(await offers.resolve("tool"))
     assert torrents[Swarm.HYBRID].data == (whole / layout.torrent_path("tool", "1.0", v1=False)).read_bytes()
+
+
+def test_malformed_root_is_told_by_the_name_of_the_file_that_was_given(channel: TestChannel) -> None:
+    given = channel.folder / layout.CHANNEL
+    with pytest.raises(FormatError, match=r"^channel\.json: field format: 'ossdist-channel-1' is not") as caught:
+        Catalog(channel.folder, root=given, config=FetchConfig(), clock=SystemClock())
+    assert caught.value.document == "channel.json"
+    with pytest.raises(FormatError, match=r"^root\.json: "):
+        catalog(channel, root=given.read_bytes())
+
+
+def test_root_is_not_read_beyond_its_bound(channel: TestChannel, tmp_path: Path) -> None:
+    given = tmp_path / "endless.json"
+    with given.open("wb") as stream:
+        stream.truncate(model.MAX_ROOT_BYTES + 1)
+    with pytest.raises(FormatError, match=f"^endless\\.json: longer than {model.MAX_ROOT_BYTES} bytes"):
+        Catalog(channel.folder, root=given, config=FetchConfig(), clock=SystemClock())

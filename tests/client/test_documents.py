@@ -177,7 +177,7 @@ async def test_https_is_verified_and_never_left(tmp_path: Path) -> None:
             await trusting.fetch("down", limit_bytes=1000)
         await trusting.close()
         other = HttpDocuments(server.url, QUICK)
-        with pytest.raises(MirrorError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(MirrorError, match="TLS certificate not trusted: unable to get local issuer certificate"):
             await other.fetch("good", limit_bytes=1000)
         await other.close()
 
@@ -187,13 +187,13 @@ async def test_https_is_verified_and_never_left(tmp_path: Path) -> None:
     [
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "status 503 Busy"),
         (b"HTTP/1.1 206 Partial\r\nContent-Length: 13\r\n\r\n" + BODY, "status 206"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + BODY, "IncompleteRead|20 bytes announced"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + BODY, "broke off"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n" + BODY, "content coding 'gzip'"),
-        (b"garbage\r\n\r\n", "BadStatusLine|ConnectionError"),
-        (b"", "ConnectionError"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", "LineTooLong|header line"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "more than 100 headers"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "InvalidChunkLength|ChunkedEncodingError"),
+        (b"garbage\r\n\r\n", "not HTTP: garbage"),
+        (b"", "closed the connection without an answer"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", "not HTTP: .* header line"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "not HTTP: .* more than 100 headers"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "not HTTP: a chunk"),
     ],
 )
 @asynchronous
@@ -224,7 +224,7 @@ async def test_silence_and_drip_feed_end_in_time() -> None:
     server = ScriptedServer({"/silent": b"", "/drip": GOOD}, hold=frozenset({"/silent"}), drip=frozenset({"/drip"}))
     async with serving(server):
         loop = asyncio.get_running_loop()
-        for path, match in (("silent", "timed out|ReadTimeout"), ("drip", "longer than 1 s")):
+        for path, match in (("silent", r"/silent: no answer within 0\.3 s\. Try"), ("drip", "longer than 1 s")):
             begin_s = loop.time()
             with pytest.raises(MirrorError, match=match):
                 await fetch(server, path)

@@ -16,7 +16,7 @@ from ossdist.release.report import Outcome
 from ossdist.transfer.session import TorrentState
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
-from tests.channels import CONFIG, make_channel, noise, port_of, publish
+from tests.channels import CONFIG, WITH_MIRRORS, make_channel, noise, port_of, publish
 from tests.programs.nginx import Nginx
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def test_peers_and_a_mirror_at_once_through_http(tmp_path: Path, keys: Key
         slow = replace(CONFIG, swarm=replace(CONFIG.swarm, upload_bytes_per_s=8_000_000))
         async with (
             Client(channel.folder, root=channel.root, config=slow) as seed,
-            Client(mirror.url, root=channel.root, config=CONFIG) as client,
+            Client(mirror.url, root=channel.root, config=WITH_MIRRORS) as client,
         ):
             await seed.seed("tool", folder=channel.payload("tool", "1.0"))
             report = await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
@@ -115,7 +115,7 @@ async def test_mirror_alone_without_any_listening_socket(tmp_path: Path, keys: K
     channel = await make_channel(tmp_path, keys)
     await publish(channel, FILES)  # no mirror is named: the channel's own server is used
     async with Nginx(tmp_path / "nginx", channel.folder) as mirror:
-        config = replace(CONFIG, peers_enabled=False)
+        config = replace(WITH_MIRRORS, peers_enabled=False)
         async with Client(mirror.url, root=channel.root, config=config) as client:
             assert client.session.listen_port == 0
             report = await client.download("tool", to=tmp_path / "out")

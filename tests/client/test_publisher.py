@@ -23,7 +23,7 @@ from ossdist.release import layout, model
 from ossdist.release.torrents import require_signed
 from ossdist.swarm import load_metainfo
 from tests.asynchronous import asynchronous
-from tests.channels import make_channel, noise, publish
+from tests.channels import listed, make_channel, noise, publish
 from tests.keys import FixedClock
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def test_every_signature_satisfies_plain_gpg(tmp_path: Path, keys: Keys) -
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": b"x" * 1000})
     signatures = list(channel.folder.rglob("*.asc"))
-    assert len(signatures) == 3
+    assert len(signatures) == 4  # root.json under both of its names, channel.json, release.json
     for signature in signatures:
         document = signature.with_name(signature.name.removesuffix(f".{keys.alice}.asc"))
         keys.gpg("--verify", str(signature), str(document))  # raises if gpg refuses
@@ -80,7 +80,7 @@ async def test_channel_counts_up_and_is_dated(tmp_path: Path, keys: Keys) -> Non
     for version in ("1", "2"):
         await publisher.publish(ReleaseSpec(name="tool", version=version, files={"file": source}))
     assert await publisher.refresh() == 4
-    channel = model.decode_channel((folder / layout.CHANNEL).read_bytes())
+    channel = listed(folder)
     assert (channel.serial, channel.issued, channel.expires) == (4, NOON, NOON + timedelta(days=7))
     assert [(entry.version, entry.serial) for entry in channel.releases] == [("1", 2), ("2", 3)]
     assert model.decode_root((folder / layout.ROOT).read_bytes()).expires == NOON + timedelta(days=100)
@@ -111,7 +111,7 @@ async def test_published_releases_and_channels_never_change(tmp_path: Path, keys
         ({"purl": "not a purl"}, FormatError, "package URL"),
         ({"trackers": ("ftp://tracker.example/",)}, FormatError, "ftp://"),
         ({"mirrors": (model.Mirror(url="mirror.example"),)}, FormatError, "mirror.example"),
-        ({"piece_length": 5}, FormatError, "torrent"),
+        ({"piece_length": 5}, FormatError, "piece_length"),
     ],
 )
 @asynchronous
@@ -140,11 +140,23 @@ async def test_sources_that_cannot_be_read(tmp_path: Path, keys: Keys) -> None:
     channel = await make_channel(tmp_path, keys)
     with pytest.raises(NotFoundError, match="absent does not exist"):
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path / "absent"}))
-    with pytest.raises(StorageError, match="cannot copy"):
+    with pytest.raises(StorageError, match="cannot read"):
         await channel.publisher.publish(ReleaseSpec(name="a", version="1", files={"f": tmp_path}))
-    elsewhere = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
+
+
+@pytest.mark.parametrize("what", ["refresh", "publish"])
+@asynchronous
+async def test_only_create_makes_a_folder(tmp_path: Path, keys: Keys, what: str) -> None:
+    publisher = Publisher(tmp_path / "elsewhere", signer=keys.signer, keys=[keys.alice])
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    spec = ReleaseSpec(name="tool", version="1", files={"file": file})
+    with pytest.raises(NotFoundError, match=r"a channel .*elsewhere"):
+        await (publisher.refresh() if what == "refresh" else publisher.publish(spec))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(NotFoundError, match=r"channel\.json"):
-        await elsewhere.refresh()
+        await publisher.refresh()
 
 
 @asynchronous
@@ -175,9 +187,9 @@ async def test_what_a_killed_publisher_left_is_replaced(tmp_path: Path, keys: Ke
 async def test_two_publishers_at_once_lose_nothing(tmp_path: Path, keys: Keys) -> None:
     channel = await make_channel(tmp_path, keys)
     await asyncio.gather(*(publish(channel, {"tool.bin": b"x" * 1000}, version=str(n)) for n in range(4)))
-    listed = model.decode_channel((channel.folder / layout.CHANNEL).read_bytes())
-    assert {entry.version for entry in listed.releases} == {"0", "1", "2", "3"}
-    assert len({entry.serial for entry in listed.releases}) == 4
+    found = listed(channel.folder)
+    assert {entry.version for entry in found.releases} == {"0", "1", "2", "3"}
+    assert len({entry.serial for entry in found.releases}) == 4
 
 
 def test_without_an_event_loop(tmp_path: Path, keys: Keys) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,19 +19,21 @@ from ossdist.errors import (
     DiskFullError,
     ExpiredError,
     FormatError,
+    ManifestMismatchError,
     NotFoundError,
     SignatureError,
     StorageError,
     TargetNotWritableError,
 )
 from ossdist.publisher import Publisher, ReleaseSpec
-from ossdist.release import layout, model
+from ossdist.release import channel as channels
+from ossdist.release import layout
 from tests.asynchronous import asynchronous
 from tests.channels import TestChannel, make_channel, publish
+from tests.client.faults import fault, full
 from tests.keys import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from ossdist.release.trust import TrustedRelease
@@ -41,57 +42,6 @@ if TYPE_CHECKING:
 
 class Killed(BaseException):
     """Stands for SIGKILL: no handler of ours may catch it."""
-
-
-class _Faults:
-    """Makes calls of the operating system fail, seen through Python's audit hook, which cannot be taken off."""
-
-    def __init__(self) -> None:
-        self.judge: Callable[[str, str], BaseException | None] | None = None
-        self._installed = False
-
-    def install(self) -> None:
-        if not self._installed:
-            sys.addaudithook(self._hook)
-            self._installed = True
-
-    def _hook(self, event: str, args: tuple[object, ...]) -> None:
-        if self.judge is None or event not in {"os.mkdir", "os.rename", "open"}:
-            return
-        path = args[1] if event == "os.rename" else args[0]
-        if event == "open" and not int(str(args[2])) & os.O_CREAT:
-            return
-        if isinstance(path, (str, os.PathLike)):
-            fault = self.judge(event, os.fspath(path))  # pyright: ignore[reportUnknownArgumentType]
-            if fault is not None:
-                raise fault
-
-
-_FAULTS = _Faults()
-
-
-@contextmanager
-def fault(event: str, part: str, error: BaseException, *, after: int = 0) -> Generator[list[str]]:
-    """Lets the call number ``after`` whose path contains ``part``, and all later ones, fail."""
-    _FAULTS.install()
-    seen: list[str] = []
-
-    def judge(happening: str, path: str) -> BaseException | None:
-        if happening != event or part not in path:
-            return None
-        seen.append(path)
-        return error if len(seen) > after else None
-
-    _FAULTS.judge = judge
-    try:
-        yield seen
-    finally:
-        _FAULTS.judge = None
-
-
-def full() -> OSError:
-    """No space left."""
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -138,11 +88,11 @@ async def test_channel_that_would_grow_too_large(
     await publish(twin, {"tool.bin": b"content"})
     before = snapshot(channel.folder)
     length = (twin.folder / layout.CHANNEL).stat().st_size
-    monkeypatch.setattr(model, "MAX_CHANNEL_BYTES", length + spare_bytes)
+    monkeypatch.setattr(channels, "MAX_CHANNEL_BYTES", length + spare_bytes)
     with pytest.raises(FormatError, match=r"channel\.json: \d+ bytes, at most"):
         await publish(channel, {"tool.bin": b"content"})
     assert snapshot(channel.folder) == before
-    monkeypatch.setattr(model, "MAX_CHANNEL_BYTES", length)
+    monkeypatch.setattr(channels, "MAX_CHANNEL_BYTES", length)
     await publish(channel, {"tool.bin": b"content"})
 
 
@@ -164,11 +114,21 @@ async def test_tampered_channel_is_not_signed(tmp_path: Path, keys: Keys, what: 
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": b"first"})
     path = channel.folder / layout.CHANNEL
-    path.write_bytes(path.read_bytes().replace(b'"1.0"', b'"9.9"'))
+    path.write_bytes(path.read_bytes().replace(b'"serial": 2', b'"serial": 9'))
     before = snapshot(channel.folder)
     with pytest.raises(SignatureError, match=r"channel\.json: 0 good"):
         await (channel.publisher.refresh() if what == "refresh" else publish(channel, {"b": b"b"}, version="2"))
     assert snapshot(channel.folder) == before
+
+
+@asynchronous
+async def test_tampered_index_is_not_signed(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": b"first"})
+    (page,) = (channel.folder / "index").iterdir()
+    page.write_bytes(page.read_bytes().replace(b'"1.0"', b'"9.9"'))
+    with pytest.raises(ManifestMismatchError):
+        await channel.publisher.refresh()
 
 
 @asynchronous

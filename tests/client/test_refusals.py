@@ -35,7 +35,8 @@ from ossdist.release import layout, model
 from ossdist.release.model import Mirror
 from ossdist.swarm.metainfo import dress, make_torrents
 from tests.asynchronous import asynchronous
-from tests.channels import CONFIG, QUICK, TestChannel, make_channel, noise, port_of, publish
+from tests.channels import CONFIG, QUICK, WITH_MIRRORS, TestChannel, listed, noise, port_of, published_channel, relist
+from tests.disks import small_disk
 from tests.keys import FixedClock
 from tests.programs.nginx import Nginx
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 CONTENT = noise(1_000_000)
 IMPATIENT = replace(CONFIG, transfer=replace(QUICK, exhausted_after_s=1.5, swarm_patience_s=0.5))
+IMPATIENT_WITH_MIRRORS = replace(IMPATIENT, mirrors_enabled=True)
 
 
 def resign(channel: TestChannel, keys: Keys, path: str, document: bytes, *signers: str) -> None:
@@ -64,12 +66,12 @@ def change_release(channel: TestChannel, keys: Keys, change: Callable[[model.Rel
     release = msgspec.json.decode((channel.folder / path).read_bytes(), type=model.Release)
     document = model.encode(change(release))
     resign(channel, keys, path, document)
-    listed = model.decode_channel((channel.folder / layout.CHANNEL).read_bytes())
+    there = listed(channel.folder)
     entries = tuple(
         msgspec.structs.replace(entry, length=len(document), sha256=hashlib.sha256(document).hexdigest())
-        for entry in listed.releases
+        for entry in there.releases
     )
-    resign(channel, keys, layout.CHANNEL, model.encode(msgspec.structs.replace(listed, releases=entries)))
+    relist(channel.folder, keys, msgspec.structs.replace(there, serial=there.serial + 1, releases=entries))
 
 
 async def refuse(channel: TestChannel, tmp_path: Path, error: type[Exception], match: str) -> None:
@@ -82,12 +84,7 @@ async def refuse(channel: TestChannel, tmp_path: Path, error: type[Exception], m
 
 @pytest.fixture
 def channel(tmp_path: Path, keys: Keys) -> TestChannel:
-    async def make() -> TestChannel:
-        made = await make_channel(tmp_path, keys)
-        await publish(made, {"tool.bin": CONTENT})
-        return made
-
-    return asyncio.run(make())
+    return published_channel(tmp_path, keys, {"tool.bin": CONTENT})
 
 
 # --- documents -------------------------------------------------------------------------------------------
@@ -214,7 +211,8 @@ async def test_trackers_and_web_seeds_inside_the_torrent_are_not_believed(channe
     path = channel.folder / layout.torrent_path("tool", "1.0", v1=False)
     evil = "http://127.0.0.1:9/announce"
     path.write_bytes(dress(load_metainfo(path.read_bytes()), trackers=[evil], web_seeds=[evil]).data)
-    async with Client(channel.folder, root=channel.root, config=IMPATIENT) as client:
+    (channel.payload("tool", "1.0") / "tool.bin").unlink()
+    async with Client(channel.folder, root=channel.root, config=IMPATIENT_WITH_MIRRORS) as client:
         with pytest.raises(SourcesExhaustedError) as caught:
             await client.download("tool", to=tmp_path / "out")
     assert evil not in caught.value.attempts
@@ -231,7 +229,8 @@ async def test_whole_file_that_is_not_the_signed_one(channel: TestChannel, tmp_p
     async with Client(channel.folder, root=channel.root, config=CONFIG) as seed:
         await seed.seed("tool", folder=channel.payload("tool", "1.0"))
         change_release(channel, keys, change)
-        async with Client(channel.folder, root=channel.root, config=CONFIG) as client:
+        stranger = replace(CONFIG, state_folder=tmp_path / "state")  # it has never seen the channel as it was
+        async with Client(channel.folder, root=channel.root, config=stranger) as client:
             with pytest.raises(FileHashError, match=r"tool\.bin: sha256 is .* signed is 0000"):
                 await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
     assert not (tmp_path / "out" / "tool.bin").exists()
@@ -267,7 +266,7 @@ async def test_corrupt_mirror_beside_a_good_one(channel: TestChannel, tmp_path: 
     ):
         mirrors = (Mirror(url=bad.url), Mirror(url=good.url))
         change_release(channel, keys, lambda release: msgspec.structs.replace(release, mirrors=mirrors))
-        async with Client(channel.folder, root=channel.root, config=CONFIG) as client:
+        async with Client(good.url, root=channel.root, config=WITH_MIRRORS) as client:
             report = await client.download("tool", to=tmp_path / "out")
     assert (tmp_path / "out" / "tool.bin").read_bytes() == CONTENT
     assert report.files[0].verified
@@ -284,8 +283,9 @@ async def test_nobody_is_there(channel: TestChannel, tmp_path: Path, keys: Keys)
         keys,
         lambda release: msgspec.structs.replace(release, trackers=(tracker,), mirrors=(Mirror(url=mirror),)),
     )
+    (channel.payload("tool", "1.0") / "tool.bin").unlink()
     seen: list[events.TransferEvent] = []
-    async with Client(channel.folder, root=channel.root, config=IMPATIENT) as client:
+    async with Client(channel.folder, root=channel.root, config=IMPATIENT_WITH_MIRRORS) as client:
         with pytest.raises(SourcesExhaustedError, match="sources exhausted, no data for") as caught:
             await client.download("tool", to=tmp_path / "out", on_event=seen.append)
     assert caught.value.bytes_done == 0
@@ -321,19 +321,18 @@ async def test_seed_that_leaves_in_the_middle(channel: TestChannel, tmp_path: Pa
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(folder, size_bytes=600 << 10) as found:
+        yield found
 
 
 @asynchronous
-async def test_disk_that_is_too_small_is_noticed_before_the_transfer(channel: TestChannel, small_disk: Path) -> None:
+async def test_disk_that_is_too_small_is_noticed_before_the_transfer(channel: TestChannel, disk: Path) -> None:
     async with Client(channel.folder, root=channel.root, config=IMPATIENT) as client:
         with pytest.raises(DiskFullError, match="1000000 bytes needed") as caught:
-            await client.download("tool", to=small_disk / "out")
+            await client.download("tool", to=disk / "out")
     assert caught.value.free_bytes is not None
     assert caught.value.free_bytes <= 600 * 1024
 
@@ -344,7 +343,7 @@ def _enough(workspace: Workspace, paths: Sequence[tuple[str, int]]) -> None:
 
 @asynchronous
 async def test_disk_that_fills_up_during_the_transfer(
-    channel: TestChannel, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    channel: TestChannel, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Somebody else takes the room after we looked: the look is taken out.
     monkeypatch.setattr("ossdist.store.workspace.Workspace.require_room", _enough)
@@ -354,8 +353,8 @@ async def test_disk_that_fills_up_during_the_transfer(
     ):
         await seed.seed("tool", folder=channel.payload("tool", "1.0"))
         with pytest.raises(DiskFullError, match="Free some space"):
-            await client.download("tool", to=small_disk / "out", peers=[port_of(seed)])
-    assert not (small_disk / "out" / "tool.bin").exists()
+            await client.download("tool", to=disk / "out", peers=[port_of(seed)])
+    assert not (disk / "out" / "tool.bin").exists()
 
 
 @asynchronous

@@ -60,7 +60,7 @@ class PatientClock:
     """A clock that shows one time and whose pauses take none, but may change the world."""
 
     time: datetime = NOW
-    pauses: list[float] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list[float])
 
     def now(self) -> datetime:
         return self.time
@@ -78,7 +78,7 @@ class BrokenDocuments:
     """A source that has nothing but failures, and counts the questions."""
 
     address: str = "https://broken.example.org"
-    asked: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list[str])
 
     async def fetch(self, path: str, *, limit_bytes: int) -> bytes:
         assert limit_bytes > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 from ossdist.release import layout
 from ossdist.release.signing import stop_agent
 from tests.asynchronous import asynchronous
-from tests.channels import CONFIG, make_channel, noise, publish
+from tests.channels import WITH_MIRRORS, make_channel, noise, publish
+from tests.modules import ROOT, load
 from tests.programs.nginx import Nginx
 from tests.tools.scripts import DEADLINE_S
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from tests.keys import Keys
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -43,18 +42,14 @@ def test_publish_and_download() -> None:
 
 @asynchronous
 async def test_follow_progress(tmp_path: Path, keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("follow_progress", ROOT / "examples" / "follow_progress.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("examples/follow_progress.py")
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": noise(100_000)})
     async with Nginx(tmp_path / "nginx", channel.folder) as mirror:
         args = (str(channel.root), str(tmp_path / "to"))
-        code = await asyncio.to_thread(module.main, mirror.url, "tool", *args, config=CONFIG)
+        code = await asyncio.to_thread(module.main, mirror.url, "tool", *args, config=WITH_MIRRORS)
         good = capsys.readouterr().out
-        refusal = await asyncio.to_thread(module.main, mirror.url, "other", *args, config=CONFIG)
+        refusal = await asyncio.to_thread(module.main, mirror.url, "other", *args, config=WITH_MIRRORS)
     assert (code, refusal) == (0, 1)
     assert "tool.bin has the signed hash" in good
     assert good.splitlines()[-1].startswith("tool 1.0 in ")

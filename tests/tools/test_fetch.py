@@ -94,6 +94,15 @@ async def test_from_a_mirror_alone_and_then_from_the_disk(tmp_path: Path, keys: 
 
 
 @asynchronous
+async def test_from_a_folder_that_holds_everything(tmp_path: Path, keys: Keys) -> None:
+    channel = await prepared(tmp_path, keys)
+    done = fetch(channel, tmp_path, "--no-p2p")
+    assert done.code == 0, done
+    assert bytes_from(done.answer) == {"swarm": 0, "mirror": 0, "delta": 0, "reuse": len(CONTENT)}
+    assert (tmp_path / "to" / "tool.bin").read_bytes() == CONTENT
+
+
+@asynchronous
 async def test_a_version_is_chosen_and_otherwise_the_newest(tmp_path: Path, keys: Keys) -> None:
     channel = await prepared(tmp_path, keys)
     await publish(channel, {"tool.bin": noise(1000, 2)}, version="0.9-later")
@@ -126,7 +135,7 @@ async def test_on_a_terminal_there_is_a_bar(tmp_path: Path, keys: Keys) -> None:
     with seed(channel) as peer:
         port = peer.until("ready", value=True)["port"]
         where = (channel.folder, "tool", "--root", channel.root, "--to", tmp_path / "to", "--peer", f"127.0.0.1:{port}")
-        done, seen = _on_a_terminal(command("fetch", *where, *LOCAL))
+        done, seen = _on_a_terminal(command("fetch", *where, *LOCAL, "--no-http"))
     assert done.returncode == 0, seen
     assert "100%|" in seen
     assert "peer(s), 0 mirror(s)" in seen
@@ -153,7 +162,7 @@ def _on_a_terminal(words: list[str]) -> tuple[subprocess.CompletedProcess[bytes]
 async def test_a_tampered_channel(tmp_path: Path, keys: Keys) -> None:
     channel = await prepared(tmp_path, keys)
     document = channel.folder / layout.CHANNEL
-    document.write_bytes(document.read_bytes().replace(b'"1.0"', b'"1.1"'))
+    document.write_bytes(document.read_bytes().replace(b'"serial": 2', b'"serial": 3'))
     reason = fetch(channel, tmp_path).refused("SignatureError")
     assert "channel.json" in reason
     assert not (tmp_path / "to").exists()
@@ -169,7 +178,7 @@ async def test_a_release_that_does_not_exist(tmp_path: Path, keys: Keys) -> None
 @asynchronous
 async def test_when_everybody_is_dead(tmp_path: Path, keys: Keys) -> None:
     channel = await prepared(tmp_path, keys, trackers=(f"{DEAD}announce",))
-    reason = fetch(channel, tmp_path, "--exhausted-after", "1", "--peer", "127.0.0.1:9").refused(
+    reason = fetch(channel, tmp_path, "--no-http", "--exhausted-after", "1", "--peer", "127.0.0.1:9").refused(
         "SourcesExhaustedError"
     )
     assert "127.0.0.1:9" in reason
@@ -190,7 +199,7 @@ def test_interrupted(tmp_path: Path, keys: Keys, number: signal.Signals) -> None
     @asynchronous
     async def check() -> None:
         channel = await prepared(tmp_path, keys)
-        where = (channel.folder, "tool", "--root", channel.root, "--to", tmp_path / "to", "--json")
+        where = (channel.folder, "tool", "--root", channel.root, "--to", tmp_path / "to", "--no-http", "--json")
         with Running("fetch", *where, *LOCAL) as fetching:
             fetching.says("tool 1.0")
             fetching.signal(number)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,9 @@ import pytest
 from ossdist import blocking
 from ossdist.publisher import Publisher
 from ossdist.release import layout, model
-from tests.channels import noise
+from tests.channels import listed, noise
 from tests.programs.payload import tree_digests
-from tests.tools.scripts import Done, run
+from tests.tools.scripts import DEADLINE_S, Done, command, run
 
 if TYPE_CHECKING:
     from tests.keys import Keys
@@ -34,10 +36,6 @@ def publish(keys: Keys, channel: Path, *args: object, key: str | None = None) ->
 
 def manifest(channel: Path, name: str, version: str) -> model.Release:
     return model.decode_release((channel / layout.release_path(name, version)).read_bytes())
-
-
-def listed(channel: Path) -> model.Channel:
-    return model.decode_channel((channel / layout.CHANNEL).read_bytes())
 
 
 def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path: Path, keys: Keys) -> None:
@@ -192,6 +190,55 @@ def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path, keys: Keys) 
     os.mkfifo(tree / "pipe")
     done = publish(keys, tmp_path / "channel", tree, "--name", "x", "--version", "1")
     assert "neither a file nor a folder" in done.refused("StorageError")
+
+
+# --- interrupted -----------------------------------------------------------------------------------------
+
+
+def interrupted(keys: Keys, number: signal.Signals, name: str, channel: Path, *args: object) -> Done:
+    """Publishes, and gets the signal just before something is renamed to ``name``."""
+    words = command("publish", channel, *args, "--key", keys.alice, "--gnupghome", keys.home, "--json")
+    program = Path(__file__).with_name("interrupted.py")
+    call = [words[0], str(program), str(int(number)), name, *words[1:]]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["files/demo-tool-1.1", "/release.json", "/.publishing.tmp/channel.json"])
+def test_interrupted_in_time_it_publishes_nothing(
+    tmp_path: Path, keys: Keys, number: signal.Signals, name: str
+) -> None:
+    channel = tmp_path / "channel"
+    assert publish(keys, channel, write(tmp_path / WHEEL)).code == 0
+    before = listed(channel)
+    second = write(tmp_path / WHEEL.replace("1.0", "1.1"))
+    done = interrupted(keys, number, name, channel, second)
+    assert (done.code, done.answer["ok"], done.answer["error"]) == (128 + number, False, "Interrupted"), done
+    assert "Traceback" not in done.err
+    assert listed(channel) == before
+    assert publish(keys, channel, second).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["/.publishing", "channel/channel.json"])
+def test_interrupted_too_late_it_publishes_and_says_so(
+    tmp_path: Path, keys: Keys, number: signal.Signals, name: str
+) -> None:
+    channel = tmp_path / "channel"
+    assert publish(keys, channel, write(tmp_path / WHEEL)).code == 0
+    done = interrupted(keys, number, name, channel, write(tmp_path / WHEEL.replace("1.0", "1.1")))
+    assert (done.code, done.answer["ok"], done.answer["version"]) == (0, True, "1.1"), done
+    assert [entry.version for entry in listed(channel).releases] == ["1.0", "1.1"]
+
+
+def test_interrupted_while_the_channel_is_made_it_begins_no_release(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    wheel = write(tmp_path / WHEEL)
+    done = interrupted(keys, signal.SIGTERM, "/.publishing", channel, wheel)
+    assert (done.code, done.answer["error"]) == (128 + signal.SIGTERM, "Interrupted"), done
+    assert listed(channel).releases == ()
+    assert publish(keys, channel, wheel).code == 0
 
 
 # --- a channel's expiry ----------------------------------------------------------------------------------

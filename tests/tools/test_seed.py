@@ -28,7 +28,7 @@ def seed(channel: TestChannel, *args: object, source: object = None, store: Path
 
 def fetch(channel: TestChannel, tmp_path: Path, port: object, *args: object) -> Json:
     where = (channel.folder, "tool", "--root", channel.root, "--to", tmp_path / "to", "--peer", f"127.0.0.1:{port}")
-    done = run("fetch", *where, *LOCAL, *args, "--json")
+    done = run("fetch", *where, *LOCAL, "--no-http", *args, "--json")
     assert done.code == 0, done
     return done.answer
 

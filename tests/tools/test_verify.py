@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.keys import Keys
 
 
-async def prepared(tmp_path: Path, keys: Keys) -> tuple[TestChannel, tuple[object, ...]]:
+async def prepared(tmp_path: Path, keys: Keys) -> tuple[TestChannel, tuple[Path, str, Path, str, Path]]:
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": noise(100_000)})
     release = channel.folder / layout.release_path("tool", "1.0")
@@ -32,7 +32,7 @@ async def test_a_good_file_passes_with_every_check_listed(tmp_path: Path, keys: 
     checks = cast("list[Json]", done.answer["checks"])
     assert {check["name"]: check["outcome"] for check in checks} == dict.fromkeys(
         (
-            *("root expiry", "release signature", "path", "length", "sha256"),
+            *("root expiry", "release signature", "release format", "path", "length", "sha256"),
             *("torrent", "pieces v1", "pieces v2", "channel"),
         ),
         "pass",
@@ -62,7 +62,13 @@ async def test_for_people_each_check_is_a_line(tmp_path: Path, keys: Keys) -> No
     bad = run("verify", *args)
     assert bad.code == 1
     assert "fail    length: is 0 bytes, signed is 100000 bytes" in bad.out
-    assert bad.out.rstrip().endswith("tool.bin: fail")
+    assert bad.out.rstrip().endswith("tool.bin: fail (length, sha256 failed)")
+    signature = args[2].with_name(layout.signature_path("release.json", keys.alice))
+    signature.unlink()
+    unsigned = run("verify", *args)
+    assert unsigned.code == 1
+    summary = "tool.bin: fail (release signature failed; release format, path, length, sha256 skipped)"
+    assert unsigned.out.rstrip().endswith(summary)
 
 
 @asynchronous

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,8 +18,9 @@ import pytest
 
 from ossdist.clock import SystemClock
 from ossdist.errors import ProgramMissingError, TargetNotWritableError
-from ossdist.release import signing
-from ossdist.release.signing import GpgSigner, GpgVerifier, stop_agent, temporary_signer
+from ossdist.release import gpg as gpg_module
+from ossdist.release.gpg import stop_agent
+from ossdist.release.signing import GpgSigner, GpgVerifier, temporary_signer
 from ossdist.release.trust import CheckedSignature
 
 if TYPE_CHECKING:
@@ -25,6 +29,15 @@ if TYPE_CHECKING:
     from tests.keys import Keys
 
 DOCUMENT = b"document"
+SIGNING = """
+import sys, tempfile
+from pathlib import Path
+from ossdist.release.signing import temporary_signer
+with temporary_signer() as signer:
+    signer.sign(b"document", signer.create_key("Soon killed"))
+    print(*Path(tempfile.gettempdir()).iterdir(), flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -45,6 +58,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     """The folder for temporary folders, empty."""
     with tempfile.TemporaryDirectory(prefix="t-") as name:
         monkeypatch.setattr(tempfile, "tempdir", name)
+        monkeypatch.setenv("TMPDIR", name)  # for the processes that a test starts
         yield Path(name)
 
 
@@ -128,7 +142,7 @@ def test_an_interrupt_kills_gpg(keys: Keys, program: Callable[[str], str], monke
         raise KeyboardInterrupt
 
     gpg = program("sleep 3220")
-    monkeypatch.setattr(signing.gnupg.GPG, "_collect_output", interrupt)
+    monkeypatch.setattr(gpg_module.gnupg.GPG, "_collect_output", interrupt)
     with pytest.raises(KeyboardInterrupt):
         GpgSigner(keys.home, gpg=gpg)
     assert_ends("sleep 3220")
@@ -200,6 +214,82 @@ def test_a_temporary_signer_leaves_nothing_behind(temporary: Path) -> None:
         assert running(str(home))
     assert list(temporary.iterdir()) == []
     assert_ends(str(home))
+
+
+@pytest.fixture
+def left(temporary: Path) -> Path:
+    """A home that a killed process has left, with its agent."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", SIGNING], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        home = Path(process.stdout.readline().strip())
+        process.kill()
+    assert home.parent == temporary
+    assert running(str(home))
+    return home
+
+
+def test_what_a_killed_process_left_goes_with_the_next_home(keys: Keys, temporary: Path, left: Path) -> None:
+    with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()):
+        (own,) = temporary.iterdir()
+        assert own != left
+        assert_ends(str(left))
+
+
+def test_the_home_of_a_living_process_stays(keys: Keys, temporary: Path) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", SIGNING], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        home = Path(process.stdout.readline().strip())
+        with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()):
+            assert len(list(temporary.iterdir())) == 2
+        assert running(str(home))
+        process.communicate("")
+    assert process.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_several_homes_of_one_process_do_not_disturb_each_other(keys: Keys, temporary: Path) -> None:
+    with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()) as first:
+        with GpgVerifier(keys.blocks(keys.bob), clock=SystemClock()) as second:
+            assert len(list(temporary.iterdir())) == 2
+            assert second.verify(DOCUMENT, keys.sign(DOCUMENT, keys.bob)) == [CheckedSignature(keys.bob)]
+        assert first.verify(DOCUMENT, keys.sign(DOCUMENT, keys.alice)) == [CheckedSignature(keys.alice)]
+
+
+def test_what_is_no_home_of_ours_stays(keys: Keys, temporary: Path, left: Path) -> None:
+    stop_agent(left)
+    left.rename(temporary / "named-otherwise")  # a home, but without our prefix
+    (temporary / "ossdist-new").mkdir()  # as another process has it before it has locked it
+    (temporary / "ossdist-file").write_bytes(b"")
+    (temporary / "ossdist-pipe").mkdir()
+    os.mkfifo(temporary / "ossdist-pipe" / "ossdist.lock")
+    (temporary / "ossdist-linked-lock").mkdir()
+    (temporary / "ossdist-linked-lock" / "ossdist.lock").symlink_to(temporary / "named-otherwise" / "ossdist.lock")
+    before = sorted(temporary.rglob("*"))
+    with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()):
+        pass
+    assert sorted(temporary.rglob("*")) == before
+
+
+def test_a_link_to_what_was_left_elsewhere_is_not_followed(
+    keys: Keys, left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        Path(name, "ossdist-link").symlink_to(left)
+        with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()):
+            assert Path(name, "ossdist-link").is_symlink()
+            assert running(f"--homedir {left}")  # its agent
+    stop_agent(left)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_what_another_user_left_stays(keys: Keys, left: Path) -> None:
+    stop_agent(left)
+    os.chown(left, 65534, 65534)
+    with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()):
+        assert left.is_dir()
 
 
 def test_an_agent_can_be_stopped(keys: Keys) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from ossdist.client import Client
 from ossdist.errors import TargetNotWritableError
-from ossdist.release import layout, model
+from ossdist.release import layout
 from ossdist.seeder import Seeder, SeederStatus
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import PeerKind, PeerStatus, Torrent, TorrentStatus
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
-from tests.channels import CONFIG, TestChannel, make_channel, noise, port_of, publish
+from tests.channels import CONFIG, TestChannel, listed, make_channel, noise, port_of, publish, relist
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,13 +39,13 @@ def client_of(channel: TestChannel) -> Client:
 
 
 def withdraw(channel: TestChannel, keys: Keys, version: str) -> None:
-    """Signs a channel that does not list a version any more."""
-    old = model.decode_channel((channel.folder / layout.CHANNEL).read_bytes())
-    left = tuple(entry for entry in old.releases if entry.version != version)
-    document = model.encode(msgspec.structs.replace(old, serial=old.serial + 1, releases=left))
-    (channel.folder / layout.CHANNEL).write_bytes(document)
-    signature = keys.signer.sign(document, keys.alice)
-    (channel.folder / layout.signature_path(layout.CHANNEL, keys.alice)).write_bytes(signature)
+    """Signs a channel in which a version is withdrawn."""
+    old = listed(channel.folder)
+    entries = tuple(
+        msgspec.structs.replace(entry, withdrawn="broken") if entry.version == version else entry
+        for entry in old.releases
+    )
+    relist(channel.folder, keys, msgspec.structs.replace(old, serial=old.serial + 1, releases=entries))
 
 
 @asynchronous

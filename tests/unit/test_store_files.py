@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ossdist.errors import DiskFullError, FormatError, StorageError, TargetNotWritableError
-from ossdist.store.files import MAX_DOCUMENT_BYTES, file_length, make_empty, sync_file, sync_folder, write_atomically
-from ossdist.store.workspace import read_file, writing
+from ossdist.store.files import (
+    MAX_DOCUMENT_BYTES,
+    file_length,
+    make_empty,
+    read_file,
+    sync_file,
+    sync_folder,
+    write_atomically,
+    writing,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

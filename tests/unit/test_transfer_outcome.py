@@ -29,6 +29,7 @@ MIRROR, OTHER_MIRROR = "http://mirror.example/", "http://other.example/"
 PEER = str(Address("192.0.2.1", 6881))
 RELEASE = TrustedRelease(
     release=Release(
+        channel="main",
         name="tool",
         version="1.0",
         purl="pkg:generic/tool@1.0",

@@ -55,7 +55,7 @@ def test_an_older_memory_does_not_replace_a_newer_one(path: Path) -> None:
 
 def test_of_many_writers_the_newest_wins(path: Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda serial: TrustFile(path).save(with_serial(serial)), [3, 1, 9, 4, 7, 2, 8, 5, 6]))
+        list(pool.map(TrustFile(path).save, map(with_serial, [3, 1, 9, 4, 7, 2, 8, 5, 6])))
     assert TrustFile(path).load() == with_serial(9)
     assert sorted(file.name for file in path.parent.iterdir()) == [".main.json.lock", "main.json"]
 

@@ -87,7 +87,18 @@ def details(report: VerificationReport, name: str) -> str:
 
 
 ALL_PASS = dict.fromkeys(
-    ("root expiry", "release signature", "path", "length", "sha256", "torrent", "pieces v1", "pieces v2"), "pass"
+    (
+        "root expiry",
+        "release signature",
+        "release format",
+        "path",
+        "length",
+        "sha256",
+        "torrent",
+        "pieces v1",
+        "pieces v2",
+    ),
+    "pass",
 )
 
 
@@ -209,10 +220,46 @@ async def test_a_tampered_manifest_fails_and_nothing_of_it_is_used(tmp_path: Pat
     assert outcomes(report) == {
         "root expiry": "pass",
         "release signature": "fail",
+        "release format": "skipped",
         "path": "skipped",
         "length": "skipped",
         "sha256": "skipped",
     }
+
+
+@pytest.mark.parametrize("text", ["no JSON", "{}", None])
+@asynchronous
+async def test_a_malformed_manifest_that_is_well_signed_says_which_of_both(
+    tmp_path: Path, keys: Keys, text: str | None
+) -> None:
+    one = await prepared(tmp_path, keys, SINGLE)
+    climbing = one.release.read_bytes().replace(b'"tool.bin"', b'"../tool.bin"')
+    document = climbing if text is None else text.encode()
+    one.release.write_bytes(document)
+    signature = one.release.with_name(layout.signature_path("release.json", keys.alice))
+    signature.write_bytes(keys.signer.sign(document, keys.alice))
+    report = one.verify("tool.bin", channel=one.channel.folder / layout.CHANNEL)
+    assert not report.passed
+    assert outcomes(report) == {
+        "root expiry": "pass",
+        "release signature": "pass",
+        "release format": "fail",
+        "path": "skipped",
+        "length": "skipped",
+        "sha256": "skipped",
+    }
+    assert keys.alice in details(report, "release signature")
+    assert "release.json" in details(report, "release format")
+    assert "no release that may be believed" in details(report, "sha256")
+
+
+@asynchronous
+async def test_what_is_not_signed_is_not_even_read(tmp_path: Path, keys: Keys) -> None:
+    one = await prepared(tmp_path, keys, SINGLE)
+    one.release.write_bytes(b"no JSON")
+    report = one.verify("tool.bin")
+    assert (outcomes(report)["release signature"], outcomes(report)["release format"]) == ("fail", "skipped")
+    assert "not signed" in details(report, "release format")
 
 
 @asynchronous

@@ -1,0 +1,88 @@
+"""Why a request failed, in plain words: what requests and urllib3 wrap around the cause is left out. Pure."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from requests.exceptions import InvalidURL
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InvalidChunkLength,
+    LocationParseError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST = 200
+"""Characters of a foreign text that are shown: a server can put anything into one."""
+
+
+def reason(error: BaseException, *, connect_timeout_s: float, read_timeout_s: float) -> str:
+    """Why a request failed.
+
+    Args:
+        error: What requests, urllib3 or the system raised.
+        connect_timeout_s: How long was waited for the connection.
+        read_timeout_s: How long was waited for each answer.
+    """
+    chain = list(_chain(error))
+    host = next((found.conn.host for found in chain if isinstance(found, NewConnectionError)), "")
+    # What lies deepest is the cause; what was made of it on the way up says less.
+    said = next((words for found in reversed(chain) if (words := _words(found, host))), None)
+    for found in chain:
+        if isinstance(found, ReadTimeoutError):
+            said = f"no answer within {read_timeout_s:g} s"
+        elif isinstance(found, ConnectTimeoutError) and not isinstance(found, NewConnectionError):
+            said = f"no answer within {connect_timeout_s:g} s"
+    proxy = "through the proxy: " if any(isinstance(found, ProxyError) for found in chain) else ""
+    return proxy + (said or _short(chain[-1]))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was made of, from the outermost to the cause."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        inside = (getattr(found, "reason", None), *found.args, found.__cause__)
+        found = next((part for part in inside if isinstance(part, BaseException)), None)
+
+
+def _words(error: BaseException, host: str) -> str | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            words = f"TLS certificate not trusted: {error.verify_message.rstrip('.')}"
+        case ssl.SSLError() if error.reason:
+            words = f"no TLS connection: {error.reason.replace('_', ' ').lower()}"
+        case socket.gaierror() if error.errno == socket.EAI_AGAIN:
+            words = f"name cannot be looked up now: {host}"
+        case socket.gaierror():
+            words = f"name not found: {host}"
+        case http.client.RemoteDisconnected():
+            words = "the server closed the connection without an answer"
+        case InvalidChunkLength():
+            words = "the answer is not HTTP: a chunk has no length"
+        case http.client.IncompleteRead():
+            words = "the answer broke off before its announced end"
+        case http.client.HTTPException():
+            words = f"the answer is not HTTP: {_short(error)}"
+        case LocationParseError() | InvalidURL():
+            words = f"not an address: {_short(error).removeprefix('Failed to parse: ')}"
+        case OSError() if error.errno is not None and error.strerror:
+            words = error.strerror[0].lower() + error.strerror[1:]
+        case _:
+            words = None
+    return words
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
