@@ -201,8 +201,6 @@ class Publisher:
             check()
             if self._folder.is_taken():
                 raise AlreadyPublishedError("a channel", str(self._folder.path))
-            for role in (roles.root, roles.channel):
-                self._keys.require(role, "the new root")
             root = model.Root(
                 channel=name,
                 serial=1,
@@ -210,6 +208,9 @@ class Publisher:
                 keys=self._keys.public_keys(roles),
                 roles=roles,
             )
+            model.decode_root(model.encode(root))  # what a client would refuse is refused here already
+            for role in (roles.root, roles.channel):
+                self._keys.require(role, "the new root")
             empty = Channel(channel=name, serial=1, issued=now, expires=now + self._validity)
             check()
             signed_root = self._signed_root(root, roles.root)
@@ -281,6 +282,7 @@ class Publisher:
                 keys=self._keys.public_keys(roles, known=root.keys),
                 roles=roles,
             )
+            model.decode_root(model.encode(following))
             self._keys.require(root.roles.root, f"root {root.serial}")
             self._keys.require(roles.root, f"root {following.serial}")
             self._keys.require(roles.channel, f"root {following.serial}")
@@ -316,9 +318,8 @@ class Publisher:
         )
 
     def _signed_root(self, root: model.Root, *roles: model.Role) -> dict[str, bytes]:
-        """The root's document and signatures under both of its names; what a client would refuse is refused here."""
+        """The root's document and signatures under both of its names."""
         document = model.encode(root)
-        model.decode_root(document)
         signatures = self._keys.sign(document, *roles)
         return {
             **beside(layout.numbered_root(root.serial), document, signatures),

@@ -165,6 +165,13 @@ def days(text: str) -> timedelta:
     return timedelta(days=int(text))
 
 
+def count(text: str) -> int:
+    """A whole number, 1 to 64."""
+    if re.fullmatch(r"[0-9]{1,2}", text) is None or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\s]+)):(?P<port>\d{1,5})", text)
     if found is None or int(found["port"]) > 65535:

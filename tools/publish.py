@@ -6,7 +6,8 @@ files are published with their paths in it. Who asks for no version gets the new
 published last.
 
 Users believe a channel until it expires. Publishing puts that off, and so does --refresh, without FILE: run it well
-before, for instance once a day.
+before, for instance once a day. A release that turned out to be bad is withdrawn, with a reason for its users:
+--withdraw, with --name and --version and without FILE. To change keys, see rotate.py.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_KEY_HELP = "signs everything: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
+_KEY_HELP = "signs what the root lets it: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
 _VALIDITY = timedelta(days=30)
 _NO_SOURCES = (
     "Neither --mirror nor --tracker was given: this release comes from the channel's own address alone, and from "
@@ -45,7 +46,7 @@ _NO_SOURCES = (
 class _Arguments(_script.Arguments):
     channel_dir: Path
     files: list[Path]
-    key: str
+    key: list[str]
     name: str | None
     version: str | None
     purl: str | None
@@ -54,6 +55,8 @@ class _Arguments(_script.Arguments):
     depends: list[model.Dependency]
     gnupghome: Path | None
     refresh: bool
+    withdraw: str | None
+    channel_name: str
     validity_days: timedelta
 
 
@@ -70,8 +73,11 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     parser = argparse.ArgumentParser(prog="publish.py", description=__doc__)
     parser.add_argument("channel_dir", type=Path, metavar="CHANNEL_DIR", help="made if it is not there")
     parser.add_argument("files", type=_file_or_folder, nargs="*", metavar="FILE", help="or a folder")
-    parser.add_argument("--key", type=_script.fingerprint, required=True, metavar="FPR", help=_KEY_HELP)
     parser.add_argument("--refresh", action="store_true", help="sign the channel anew, so that it does not expire")
+    parser.add_argument("--withdraw", metavar="REASON", help="nobody should install that release any more")
+    parser.add_argument(
+        "--channel-name", default="", metavar="NAME", help="of a new channel, such as example.org-stable"
+    )
     parser.add_argument(
         "--validity-days", type=_script.days, default=_VALIDITY, metavar="N", help="from now on; default: 30"
     )
@@ -80,6 +86,9 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     parser.add_argument("--version", help="its version")
     parser.add_argument("--purl", help="its identity; default: pkg:generic/NAME@VERSION, if none can be guessed")
     repeated = parser.add_argument_group("may be repeated")
+    repeated.add_argument(
+        "--key", action="append", type=_script.fingerprint, required=True, metavar="FPR", help=_KEY_HELP
+    )
     repeated.add_argument("--mirror", action="append", default=[], metavar="URL", help="a copy of CHANNEL_DIR")
     repeated.add_argument("--tracker", action="append", default=[], metavar="URL", help="an announce address")
     repeated.add_argument(
@@ -92,8 +101,12 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
         if any(described):
             parser.error("--refresh changes nothing but dates: it takes no FILE, and nothing that describes a release")
         return args, None
+    if args.withdraw is not None:
+        if not (args.name and args.version) or any((args.files, args.purl, args.mirror, args.tracker, args.depends)):
+            parser.error("--withdraw takes --name and --version, and nothing else that describes a release")
+        return args, None
     if not args.files:
-        parser.error("a FILE is required, or --refresh")
+        parser.error("a FILE is required, or --refresh, or --withdraw")
     try:
         return args, _spec(args)
     except ValueError as error:
@@ -179,15 +192,18 @@ def _require_publishable(args: _Arguments, spec: ReleaseSpec) -> None:
 
 async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
     publisher = Publisher(
-        args.channel_dir, signer=GpgSigner(args.gnupghome), keys=[args.key], validity=args.validity_days
+        args.channel_dir, signer=GpgSigner(args.gnupghome), keys=args.key, validity=args.validity_days
     )
     if spec is None:
-        await publisher.refresh()
+        if args.withdraw is not None:
+            await publisher.withdraw(args.name or "", args.version or "", reason=args.withdraw)
+        else:
+            await publisher.refresh()
         return _Result(None, created=False, channel=_channel(args.channel_dir))
     is_new = not (args.channel_dir / layout.ROOT).exists()
     await asyncio.to_thread(_require_publishable, args, spec)
     if is_new:
-        await publisher.create()
+        await publisher.create(args.channel_name)
         _stop_if_interrupted()
     published = await publisher.publish(spec)
     if not spec.mirrors and not spec.trackers:
