@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -12,8 +13,9 @@ from platformdirs import user_state_path
 
 from ossdist.errors import FormatError, ManifestMismatchError, SourceError, TorrentMismatchError, TrustError
 from ossdist.mirrors.documents import HttpDocuments, open_documents
-from ossdist.release import layout, model, trust
+from ossdist.release import layout, model, trust, update
 from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
+from ossdist.release.trust import Listing
 from ossdist.store.trust_file import TrustFile, read_root
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
@@ -46,7 +48,8 @@ class Catalog:
     """A channel under a root of trust. Nothing that it gives was not checked. An asynchronous context manager.
 
     Args:
-        channel: Where the channel is. Of several copies, the preferred one first, all are asked, and the newest counts.
+        channel: Where the channel is. Of several copies, the preferred one first, all are asked, and the newest counts;
+            with none, only torrents that carry their release can be believed.
         root: The root of trust, a ``root.json``: its path or bytes.
         config: Time-outs and certificates.
         clock: Time.
@@ -55,7 +58,7 @@ class Catalog:
     Raises:
         FormatError: The root of trust is malformed.
         StorageError: It cannot be read.
-        ValueError: An address is neither http nor https, or there is none.
+        ValueError: An address is neither http nor https.
     """
 
     def __init__(
@@ -68,8 +71,6 @@ class Catalog:
         state_folder: Path | None = None,
     ) -> None:
         addresses = [channel] if isinstance(channel, str | Path) else list(channel)
-        if not addresses:
-            raise ValueError("a channel has at least one address")
         self._config = config
         self._folders = tuple(address for address in addresses if isinstance(address, Path))
         self._documents = tuple(open_documents(address, config) for address in addresses)
@@ -125,7 +126,37 @@ class Catalog:
         """
         channel = await self.channel()
         entry = channel.entry(name, version)
-        return await self._from_any(self._documents, lambda source: self._release(source, entry))
+        release = await self._from_any(self._documents, lambda source: self._release(source, entry))
+        listing = Listing(channel.channel.serial, channel.channel.expires, channel.signed_by)
+        return replace(release, listing=listing)
+
+    async def accept_torrent(self, data: bytes, *, document: str) -> tuple[TrustedRelease, Metainfo]:
+        """Believes a ``.torrent`` that carries its release and the release's signatures; no channel is asked.
+
+        Whether it is the newest release, or was withdrawn since, only the channel can tell.
+
+        Args:
+            data: The torrent, from anywhere.
+            document: How to call it in errors.
+
+        Raises:
+            FormatError: It is no torrent, carries no release, or the release is malformed.
+            SignatureError: The release is not signed as the root demands.
+            ExpiredError: The root has expired.
+            ForeignDocumentError: The release belongs to another channel.
+            TorrentMismatchError: The release signs another torrent.
+        """
+        update.require_current(self.root, now=self._clock.now())
+        metainfo = await asyncio.to_thread(lambda: load_metainfo(data, document=document))
+        if metainfo.release is None:
+            reason = "it carries no release: it may be a good torrent, but nobody has signed it"
+            raise FormatError(reason, document=document)
+        listed = self.root.roles.release.keys  # a hostile torrent may carry thousands of others
+        blocks = [signature for key, signature in metainfo.signatures if key in listed]
+        signatures = await self._updater.check(metainfo.release, blocks)
+        release = trust.accept_standalone_release(self.root, metainfo.release, signatures, document=document)
+        require_signed(release.release, metainfo, v1=metainfo.info_hashes.v2 is None)
+        return release, metainfo
 
     async def torrents(self, release: TrustedRelease) -> dict[Swarm, Metainfo]:
         """Fetches a release's torrents, from the channel or the manifest's mirrors; each must be the signed one.

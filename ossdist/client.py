@@ -17,11 +17,12 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
-from ossdist.store.files import make_empty, sync_file, sync_folder
+from ossdist.store.files import make_empty, read_file, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
 from ossdist.store.reuse import copy_file, copy_from_channel, sweep
 from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
+from ossdist.swarm.metainfo import MAX_TORRENT_BYTES
 from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer, TransferJob
@@ -70,7 +71,8 @@ class Client:
     """One party to a channel: downloads its releases and shares them. An asynchronous context manager.
 
     Args:
-        channel: The channel's address (http, https) or folder; or several copies of it, the preferred one first.
+        channel: The channel's address (http, https) or folder; or several copies of it, the preferred one first; or
+            none, for `add_torrent` alone.
         root: The root of trust, a ``root.json``: its path or bytes. It comes from the caller, never from the channel.
         config: Everything that can be set.
         clock: Time; the machine's by default.
@@ -85,7 +87,7 @@ class Client:
 
     def __init__(
         self,
-        channel: Place | Sequence[Place],
+        channel: Place | Sequence[Place] = (),
         *,
         root: Path | bytes,
         config: ClientConfig | None = None,
@@ -169,6 +171,55 @@ class Client:
         release = await self._catalog.resolve(name, version)
         on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
         torrents = await self._catalog.torrents(release)
+        return await self._bring(release, torrents, to, peers, share, on_event, started_s=started_s)
+
+    async def add_torrent(
+        self,
+        torrent: Path | bytes,
+        *,
+        to: Path,
+        peers: Sequence[Address] = (),
+        share: bool | None = None,
+        on_event: OnEvent = _ignore,
+    ) -> DownloadReport:
+        """Brings the files of a ``.torrent`` that carries its signed release, as `download` does; no channel is asked.
+
+        Whether the release is the newest, or was withdrawn, a torrent cannot tell; the report says that nobody asked.
+
+        Args:
+            torrent: The torrent's path or bytes, from anywhere.
+            to: The folder for its files, made if it is missing. A file of the same name is replaced in one step.
+            peers: Peers that are known already.
+            share: Keep sharing afterwards; as the configuration says if None.
+            on_event: Is told how it goes.
+
+        Raises:
+            FormatError: It is no torrent, or carries no release.
+            TrustError: The release is not signed as the root demands, or the root has expired.
+            IntegrityError: The release signs another torrent, or a whole file is not the signed one.
+            SourceError: Nobody gives the payload.
+            StorageError: The torrent cannot be read, the disk is full, or the target cannot be written to.
+        """
+        started_s = self._clock.monotonic_s()
+        name = ".torrent" if isinstance(torrent, bytes) else torrent.name
+        data = torrent if isinstance(torrent, bytes) else await asyncio.to_thread(_read_torrent, torrent)
+        release, metainfo = await self._catalog.accept_torrent(data, document=name)
+        on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
+        swarm = Swarm.V1 if metainfo.info_hashes.v2 is None else Swarm.HYBRID
+        return await self._bring(release, {swarm: metainfo}, to, peers, share, on_event, started_s=started_s)
+
+    async def _bring(
+        self,
+        release: TrustedRelease,
+        torrents: dict[Swarm, Metainfo],
+        to: Path,
+        peers: Sequence[Address],
+        share: bool | None,  # noqa: FBT001  # passed through
+        on_event: OnEvent,
+        *,
+        started_s: float,
+    ) -> DownloadReport:
+        """Believed are release and torrents already; the bytes are not."""
         right = await self._already_right(release, to)
         if len(right) == len(release.release.files):
             transfer = None
@@ -227,9 +278,9 @@ class Client:
         on_event: OnEvent,
     ) -> Transfer:
         """Everything in full, but for files that are right already; a delta will be another plan."""
-        hybrid = torrents[Swarm.HYBRID]
+        swarm, metainfo = next(iter(torrents.items()))  # the hybrid, unless only the other one was given
         resume = await asyncio.to_thread(workspace.load_resume)
-        workspace.require_room([(file.path, file.length) for file in hybrid.files])
+        workspace.require_room([(file.path, file.length) for file in metainfo.files])
         paths = paths_in_torrent(release.release)
         for file in right:
             # A copy: the session may write to it, and must not to what stands under a final name.
@@ -255,6 +306,7 @@ class Client:
             config=self._config.transfer,
             clock=self._clock,
             on_event=on_event,
+            swarm=swarm,
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
         )
 
@@ -313,6 +365,10 @@ class Client:
         for swarm, metainfo in torrents.items():
             if swarm not in seeding.torrents:
                 seeding.torrents[swarm] = await self._session.add(_seed_request(release.release, metainfo, folder))
+
+
+def _read_torrent(path: Path) -> bytes:
+    return read_file(path, limit_bytes=MAX_TORRENT_BYTES)
 
 
 @asynccontextmanager

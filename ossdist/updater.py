@@ -107,6 +107,8 @@ class Updater:
             SourceError: No source gives one of them.
             StorageError: It cannot be remembered.
         """
+        if not self._sources:
+            raise NotFoundError(f"channel {self._root.channel}", "the addresses given (there are none)")
         async with self._updating:
             now = self._clock.now()
             await self._follow_roots()
@@ -122,6 +124,10 @@ class Updater:
     ) -> list[CheckedSignature]:
         """Fetches and checks the signatures of a role's keys; the threshold decides which of them were needed."""
         return await self._signatures(source, document, data, self._root.roles.get(role), self._verifier)
+
+    async def check(self, document: bytes, signatures: Sequence[bytes]) -> list[CheckedSignature]:
+        """What OpenPGP says of a document's signatures under the keys of the root."""
+        return await asyncio.to_thread(self._verifier.verify, document, signatures)
 
     # --- roots -----------------------------------------------------------------------------------------
 

@@ -103,6 +103,21 @@ class SignedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The channel that lists a release.
+
+    Attributes:
+        serial: Its serial.
+        expires: Until when it may be believed.
+        signed_by: Who signed it.
+    """
+
+    serial: int
+    expires: datetime
+    signed_by: SignedBy
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedRelease:
     """A release whose manifest may be believed.
 
@@ -110,11 +125,15 @@ class TrustedRelease:
         release: The manifest.
         document: Its bytes as they were signed.
         signed_by: Who signed it.
+        root: The root under which that was judged.
+        listing: The channel that lists it; None if no channel was asked.
     """
 
     release: Release
     document: bytes
     signed_by: SignedBy
+    root: Root
+    listing: Listing | None = None
 
 
 def count_signatures(
@@ -210,7 +229,7 @@ def decode_signed_release(root: Root, data: bytes, signed_by: SignedBy, *, docum
     """
     release = decode_release(data, document=document)
     refuse_foreign(document, release.channel, root)
-    return TrustedRelease(release, data, signed_by)
+    return TrustedRelease(release, data, signed_by, root)
 
 
 def _require(document: str, what: str, expected: object, actual: object) -> None:
