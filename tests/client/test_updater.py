@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,97 +22,18 @@ from ossdist.errors import (
     SignatureError,
     UnknownRootError,
 )
-from ossdist.mirrors.documents import FolderDocuments
 from ossdist.release import layout
 from ossdist.release.channel import paginate
 from ossdist.release.model import encode
-from ossdist.store.trust_file import TrustFile
-from ossdist.updater import Updater
-from tests import releases
 from tests.asynchronous import asynchronous
 from tests.channel_documents import Documents
 from tests.releases import DAY, entry_of
+from tests.trust_worlds import NOW, BrokenDocuments, World, channel_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from ossdist.release.channel import Channel, ReleaseEntry
-    from ossdist.release.model import Root
-    from ossdist.release.update import TrustedChannel
     from tests.keys import Keys
-
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-"""gpg dates signatures by the machine's clock."""
-
-
-def channel_of(*entries: ReleaseEntry, serial: int, expires: datetime = NOW + DAY) -> Channel:
-    """A channel that was issued now."""
-    return releases.channel_of(*entries, serial=serial, issued=NOW, expires=expires)
-
-
-@dataclass
-class PatientClock:
-    """A clock that shows one time and whose pauses take none, but may change the world."""
-
-    time: datetime = NOW
-    pauses: list[float] = field(default_factory=list[float])
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic_s(self) -> float:
-        return 0.0
-
-    async def sleep(self, duration_s: float) -> None:
-        self.pauses.append(duration_s)
-        await asyncio.sleep(0)
-
-
-@dataclass
-class BrokenDocuments:
-    """A source that has nothing but failures, and counts the questions."""
-
-    address: str = "https://broken.example.org"
-    asked: list[str] = field(default_factory=list[str])
-
-    async def fetch(self, path: str, *, limit_bytes: int) -> bytes:
-        assert limit_bytes > 0
-        self.asked.append(path)
-        raise MirrorError(self.address, "status 500")
-
-    async def close(self) -> None:
-        pass
-
-
-@dataclass
-class World:
-    """A channel in a folder, a root that its users have, and what they remember."""
-
-    documents: Documents
-    root: Root
-    state: Path
-    clock: PatientClock = field(default_factory=PatientClock)
-
-    @asynccontextmanager
-    async def updater(self, *others: Documents | BrokenDocuments, root: Root | None = None) -> AsyncGenerator[Updater]:
-        sources = [
-            FolderDocuments(other.folder) if isinstance(other, Documents) else other
-            for other in (others or (self.documents,))
-        ]
-        given = encode(root or self.root)
-        async with Updater(sources, root=given, clock=self.clock, store=TrustFile(self.state)) as updater:
-            yield updater
-
-    async def update(self, *others: Documents | BrokenDocuments, root: Root | None = None) -> TrustedChannel:
-        """One run of a client."""
-        async with self.updater(*others, root=root) as updater:
-            return await updater.update()
-
-    def copy(self, name: str) -> Documents:
-        """Another mirror, empty."""
-        return Documents(self.documents.folder.parent / name, self.documents.keys)
 
 
 @pytest.fixture
