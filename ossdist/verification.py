@@ -88,7 +88,8 @@ def verify_file(
 def _root_expiry(root: model.Root, clock: Clock) -> Check:
     expired = clock.now() >= root.expires
     verb = "expired at" if expired else "is valid until"
-    return Check("root expiry", Outcome.FAIL if expired else Outcome.PASS, f"root {root.serial} {verb} {root.expires}")
+    detail = f"root {root.serial} of channel {root.channel} {verb} {root.expires}"
+    return Check("root", Outcome.FAIL if expired else Outcome.PASS, detail)
 
 
 def _signatures(

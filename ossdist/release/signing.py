@@ -34,6 +34,17 @@ _VERIFY_OPTIONS = (
 )
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 
+KeyAlgorithm = Literal["ed25519", "rsa3072", "rsa4096", "nistp256", "nistp384"]
+"""The keys that `GpgSigner.create_key` makes; `GpgVerifier` takes every kind that gpg knows."""
+
+_KEY_TYPES: dict[KeyAlgorithm, str] = {
+    "ed25519": "Key-Type: EDDSA\nKey-Curve: ed25519",
+    "rsa3072": "Key-Type: RSA\nKey-Length: 3072",
+    "rsa4096": "Key-Type: RSA\nKey-Length: 4096",
+    "nistp256": "Key-Type: ECDSA\nKey-Curve: nistp256",
+    "nistp384": "Key-Type: ECDSA\nKey-Curve: nistp384",
+}
+
 
 class GpgVerifier:
     """Checks detached signatures against the keys of one root; implements `SignatureVerifier`.
@@ -199,7 +210,7 @@ class GpgSigner:
         self,
         user_id: str,
         *,
-        algorithm: Literal["ed25519", "rsa3072", "rsa4096"] = "ed25519",
+        algorithm: KeyAlgorithm = "ed25519",
         expires_in: timedelta | None = None,
     ) -> str:
         """Makes a key that signs, protected by this signer's passphrase if it has one.
@@ -221,11 +232,7 @@ class GpgSigner:
         seconds = int(expires_in.total_seconds()) if expires_in is not None else 0
         if expires_in is not None and seconds < 1:
             raise ValueError("a key cannot expire before it is made")
-        kind = (
-            "Key-Type: EDDSA\nKey-Curve: ed25519"
-            if algorithm == "ed25519"
-            else f"Key-Type: RSA\nKey-Length: {algorithm.removeprefix('rsa')}"
-        )
+        kind = _KEY_TYPES[algorithm]
         protection = f"Passphrase: {self._passphrase}" if self._passphrase else "%no-protection"
         lifetime = f"seconds={seconds}" if seconds else "0"
         request = f"{kind}\nKey-Usage: sign\nName-Real: {user_id}\nExpire-Date: {lifetime}\n{protection}\n%commit\n"

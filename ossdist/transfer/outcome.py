@@ -41,12 +41,13 @@ def download_report(release: TrustedRelease, to: Path, transfer: Transfer | None
         report = VerificationReport(
             file=file.path,
             checks=(
-                signature_check("release signature", release.signed_by),
+                *trust_checks(release),
                 Check("length", Outcome.PASS, f"{file.length} bytes"),
-                _pieces_check(transfer),
+                *_pieces_checks(transfer),
                 Check("sha256", Outcome.PASS, file.sha256)
                 if hashed
                 else Check("sha256", Outcome.SKIPPED, "turned off by the configuration"),
+                Check("delta", Outcome.SKIPPED, "the file was brought in full", required=False),
                 Check("provenance", Outcome.PASS, _provenance(share), required=False),
             ),
         )
@@ -70,10 +71,30 @@ def download_report(release: TrustedRelease, to: Path, transfer: Transfer | None
     )
 
 
+def trust_checks(release: TrustedRelease) -> tuple[Check, ...]:
+    """What was decided before a byte of the payload came: root, channel and release signature."""
+    root, listing = release.root, release.listing
+    if listing is None:
+        reason = "no channel was asked: whether it is the newest, or was withdrawn, is not known"
+        channel = Check("channel", Outcome.SKIPPED, reason, required=False)
+    else:
+        detail = f"channel {listing.serial} lists it, valid until {listing.expires}; {_signers(listing.signed_by)}"
+        channel = Check("channel", Outcome.PASS, detail)
+    return (
+        Check("root", Outcome.PASS, f"root {root.serial} of channel {root.channel}, valid until {root.expires}"),
+        channel,
+        signature_check("release signature", release.signed_by),
+    )
+
+
 def signature_check(name: str, signed_by: SignedBy) -> Check:
     """A document's signatures as a check that passed."""
+    return Check(name, Outcome.PASS, _signers(signed_by))
+
+
+def _signers(signed_by: SignedBy) -> str:
     keys = ", ".join(signed_by.keys)
-    return Check(name, Outcome.PASS, f"role {signed_by.role}, {signed_by.threshold} needed, signed by {keys}")
+    return f"role {signed_by.role}, {signed_by.threshold} needed, signed by {keys}"
 
 
 def _bytes_from(length: int, transfer: Transfer | None) -> BytesFrom:
@@ -98,11 +119,20 @@ def _sources(transfer: Transfer | None) -> tuple[SourceReport, ...]:
     )
 
 
-def _pieces_check(transfer: Transfer | None) -> Check:
+def _pieces_checks(transfer: Transfer | None) -> tuple[Check, Check]:
+    """The session takes no piece that is not the torrent's; so all that came were, by each of its kinds of hashes."""
     if transfer is None:
-        return Check("pieces", Outcome.SKIPPED, "the file was there already; its whole hash decides", required=False)
-    kind = "SHA-256 (v2) and SHA-1 (v1)" if transfer.metainfo.info_hashes.v2 else "SHA-1 (v1)"
-    return Check("pieces", Outcome.PASS, f"{transfer.metainfo.num_pieces} pieces, {kind}")
+        there = "the file was there already; its whole hash decides"
+        return _no_pieces("v1", there), _no_pieces("v2", there)
+    detail = f"{transfer.metainfo.num_pieces} pieces"
+    v1 = Check("pieces v1", Outcome.PASS, f"{detail}, SHA-1")
+    if transfer.metainfo.info_hashes.v2 is None:
+        return v1, _no_pieces("v2", "it was completed in the v1 swarm")
+    return v1, Check("pieces v2", Outcome.PASS, f"{detail}, SHA-256")
+
+
+def _no_pieces(kind: str, reason: str) -> Check:
+    return Check(f"pieces {kind}", Outcome.SKIPPED, reason, required=False)
 
 
 def _provenance(share: BytesFrom) -> str:

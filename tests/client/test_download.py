@@ -47,7 +47,8 @@ async def test_single_file_comes_back_from_a_peer(tmp_path: Path, keys: Keys) ->
     assert (file.bytes_from.swarm, file.bytes_from.mirror, file.bytes_from.reuse) == (len(content), 0, 0)
     assert report.swarm == "hybrid"
     outcomes = {check.name: check.outcome for check in file.report.checks}
-    assert outcomes["sha256"] is outcomes["pieces"] is outcomes["release signature"] is Outcome.PASS
+    assert {outcomes[name] for name in ("root", "channel", "release signature", "length", "sha256")} == {Outcome.PASS}
+    assert outcomes["pieces v1"] is outcomes["pieces v2"] is Outcome.PASS
     kinds = [type(event) for event in seen]
     assert kinds[0] is events.Resolved
     assert kinds[-1] is events.FileCommitted

@@ -117,13 +117,6 @@ def test_a_revoked_key_is_refused(keys: Keys, verifier: GpgVerifier) -> None:
     assert checked[0].fingerprint == keys.revoked
 
 
-def _key_from_then(keys: Keys, user_id: str) -> str:
-    """A key that was made at `PAST` and is still alive."""
-    keys.gpg(f"--faked-system-time={PAST}", "--quick-generate-key", user_id, "ed25519", "sign", "0")
-    listing = keys.gpg("--with-colons", "--list-keys", f"={user_id}").decode()
-    return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
-
-
 def test_a_key_that_expired_after_it_signed_is_reported_with_the_time(keys: Keys, verifier: GpgVerifier) -> None:
     signature = keys.sign_oddly(DOCUMENT, f"--faked-system-time={PAST}", key=keys.expired)
     (checked,) = verifier.verify(DOCUMENT, [signature])
@@ -134,7 +127,7 @@ def test_a_key_that_expired_after_it_signed_is_reported_with_the_time(keys: Keys
 
 def test_a_key_that_had_expired_when_it_signed_is_refused(keys: Keys) -> None:
     # gpg does not sign with such a key, so the key's life is shortened afterwards.
-    pensioner = _key_from_then(keys, "Pensioner")
+    pensioner = keys.from_then("Pensioner")
     late = keys.sign_oddly(DOCUMENT, "--faked-system-time=20200105T000000", key=pensioner)
     keys.gpg("--faked-system-time=20200101T010000", "--quick-set-expire", pensioner, "2d")
     with GpgVerifier(keys.blocks(pensioner), clock=SystemClock()) as verifier:
@@ -142,7 +135,7 @@ def test_a_key_that_had_expired_when_it_signed_is_refused(keys: Keys) -> None:
 
 
 def test_an_expired_signature_is_refused(keys: Keys) -> None:
-    veteran = _key_from_then(keys, "Veteran")
+    veteran = keys.from_then("Veteran")
     signature = keys.sign_oddly(DOCUMENT, f"--faked-system-time={PAST}", "--default-sig-expire", "3d", key=veteran)
     with GpgVerifier(keys.blocks(veteran), clock=SystemClock()) as verifier:
         assert refusal(verifier.verify(DOCUMENT, [signature])) == f"key {veteran}: the signature has expired"

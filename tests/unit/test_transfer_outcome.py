@@ -13,13 +13,14 @@ import pytest
 from ossdist.config import SwarmConfig, TransferConfig
 from ossdist.release.model import File, HybridTorrent, Release, V1Torrent
 from ossdist.release.report import BytesFrom, Outcome, SourceReport
-from ossdist.release.trust import SignedBy, TrustedRelease
+from ossdist.release.trust import Listing, SignedBy, TrustedRelease
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
 from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
 from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer, TransferJob
 from ossdist.transfer.session import PeerKind
 from ossdist.transfer.watch import Swarm
+from tests.releases import root_of
 
 if TYPE_CHECKING:
     from ossdist.events import TransferEvent
@@ -40,6 +41,8 @@ RELEASE = TrustedRelease(
     ),
     document=b"{}",
     signed_by=SignedBy("release", 1, ("AB" * 20,)),
+    root=root_of("AB" * 20),
+    listing=Listing(7, datetime(2026, 2, 1, tzinfo=UTC), SignedBy("channel", 1, ("CD" * 20,))),
 )
 
 
@@ -109,10 +112,15 @@ def test_a_download_is_reported_file_by_file() -> None:
         SourceReport(OTHER_MIRROR, 0),
     )
     checks = {check.name: check for check in report.files[0].report.checks}
-    assert set(checks) == {"release signature", "length", "pieces", "sha256", "provenance"}
-    assert all(check.outcome is Outcome.PASS for check in checks.values())
+    passed = {name for name, check in checks.items() if check.outcome is Outcome.PASS}
+    assert passed == {
+        *("root", "channel", "release signature", "length", "pieces v1", "pieces v2", "sha256", "provenance")
+    }
+    assert set(checks) - passed == {"delta"}
+    assert checks["root"].detail == "root 1 of channel main, valid until 2026-01-02 00:00:00+00:00"
+    assert "channel 7 lists it, valid until 2026-02-01" in checks["channel"].detail
+    assert "CD" * 20 in checks["channel"].detail
     assert "AB" * 20 in checks["release signature"].detail
-    assert "v2" in checks["pieces"].detail
     assert checks["provenance"].detail == "swarm 180, mirror 120, delta 0, reuse 0 bytes"
 
 
@@ -121,8 +129,8 @@ def test_what_was_there_already_needs_no_source() -> None:
     assert bytes_from(None) == [BytesFrom(reuse=300), BytesFrom(reuse=700)]
     assert (report.sources, report.swarm) == ((), "")
     assert all(file.verified for file in report.files)
-    (pieces,) = [check for check in report.files[0].report.checks if check.name == "pieces"]
-    assert pieces.outcome is Outcome.SKIPPED
+    pieces = [check for check in report.files[0].report.checks if check.name.startswith("pieces")]
+    assert [check.outcome for check in pieces] == [Outcome.SKIPPED, Outcome.SKIPPED]
 
 
 def test_the_v1_swarms_pieces_are_named_as_such() -> None:
@@ -130,8 +138,18 @@ def test_the_v1_swarms_pieces_are_named_as_such() -> None:
     transfer.swarm = Swarm.V1
     report = download_report(RELEASE, TO, transfer, seconds=1)
     assert report.swarm == "v1"
-    (pieces,) = [check for check in report.files[0].report.checks if check.name == "pieces"]
-    assert pieces.detail == "1 pieces, SHA-1 (v1)"
+    v1, v2 = [check for check in report.files[0].report.checks if check.name.startswith("pieces")]
+    assert (v1.outcome, v1.detail) == (Outcome.PASS, "1 pieces, SHA-1")
+    assert (v2.outcome, v2.required) == (Outcome.SKIPPED, False)
+
+
+def test_without_a_channel_the_report_says_that_nobody_asked() -> None:
+    alone = replace(RELEASE, listing=None)
+    report = download_report(alone, TO, finished(peer=1000), seconds=1)
+    (channel,) = [check for check in report.files[0].report.checks if check.name == "channel"]
+    assert channel.outcome is Outcome.SKIPPED
+    assert "no channel was asked" in channel.detail
+    assert report.files[0].verified
 
 
 def test_a_file_whose_hash_was_not_asked_for_does_not_pass() -> None:
