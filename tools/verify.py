@@ -1,22 +1,26 @@
 """Verifies a file against its signed release, offline, and prints every check.
 
-The release's signatures are taken from beside it. A check that is needed and cannot be made is no pass.
+The release's signatures are taken from beside it. A check that is needed and cannot be made is no pass. The report can
+be kept as JSON, signed by a key of your own: plain `gpg --verify` checks it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _script
 
-from ossdist.release.report import Outcome
+from ossdist.release.layout import signature_path
+from ossdist.release.report import Outcome, encode_report
+from ossdist.release.signing import GpgSigner
+from ossdist.store.files import write_atomically
 from ossdist.verification import verify_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ossdist.release.report import Check, VerificationReport
 
@@ -28,6 +32,9 @@ class _Arguments(_script.Arguments):
     path: str | None
     torrent: Path | None
     channel: Path | None
+    report: Path | None
+    sign_key: str | None
+    gnupghome: Path | None
 
 
 def _parse(argv: Sequence[str]) -> _Arguments:
@@ -38,12 +45,18 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument("--path", help="FILE's path in the release; default: found by its name")
     parser.add_argument("--torrent", type=_script.file, help="default: looked for beside the release")
     parser.add_argument("--channel", type=_script.file, metavar="CHANNEL.json", help="must list the release")
+    parser.add_argument("--report", type=Path, metavar="OUT.json", help="keep the report")
+    parser.add_argument("--sign-key", type=_script.fingerprint, metavar="FPR", help="sign it: OUT.json.FPR.asc")
+    parser.add_argument("--gnupghome", type=_script.folder, metavar="DIR", help="of that key; default: gpg's own")
     _script.add_json_argument(parser)
-    return parser.parse_args(argv, namespace=_Arguments())
+    args = parser.parse_args(argv, namespace=_Arguments())
+    if args.sign_key is not None and args.report is None:
+        parser.error("--sign-key signs what --report keeps")
+    return args
 
 
 def _verify(args: _Arguments) -> VerificationReport:
-    return verify_file(
+    report = verify_file(
         args.file,
         release=args.release,
         root=args.root,
@@ -51,6 +64,13 @@ def _verify(args: _Arguments) -> VerificationReport:
         torrent=args.torrent,
         channel=args.channel,
     )
+    if args.report is not None:
+        document = encode_report(report)
+        if args.sign_key is not None:
+            signature = GpgSigner(args.gnupghome).sign(document, args.sign_key)
+            write_atomically(args.report.with_name(signature_path(args.report.name, args.sign_key)), signature)
+        write_atomically(args.report, document)
+    return report
 
 
 def _keys(report: VerificationReport) -> dict[str, object]:

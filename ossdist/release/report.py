@@ -53,6 +53,12 @@ class VerificationReport(msgspec.Struct, frozen=True):
         )
 
 
+def encode_report(report: VerificationReport) -> bytes:
+    """A report as indented JSON with its verdict, the same bytes for the same report: to be kept, or signed."""
+    value = {"verdict": "pass" if report.passed else "fail", **msgspec.structs.asdict(report)}
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
 class BytesFrom(msgspec.Struct, frozen=True):
     """Where a file's bytes came from; the sum is its length.
 

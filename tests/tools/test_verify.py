@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, cast
 
 from ossdist.release import layout
@@ -85,3 +86,19 @@ async def test_wrong_usage(tmp_path: Path, keys: Keys) -> None:
     done = run("verify", tmp_path / "missing", *args[1:], "--json")
     assert (done.code, done.out) == (2, "")
     assert "is no file" in done.err
+
+
+@asynchronous
+async def test_a_report_can_be_kept_and_signed(tmp_path: Path, keys: Keys) -> None:
+    _, args = await prepared(tmp_path, keys)
+    kept = tmp_path / "report.json"
+    done = run("verify", *args, "--report", kept, "--sign-key", keys.bob, "--gnupghome", keys.home)
+    assert done.code == 0, done
+    report = json.loads(kept.read_bytes())
+    assert report["verdict"] == "pass"
+    assert {"name": "root", "outcome": "pass"}.items() <= report["checks"][0].items()
+    keys.gpg("--verify", str(tmp_path / layout.signature_path("report.json", keys.bob)), str(kept))
+    assert run("verify", *args, "--sign-key", keys.bob).code == 2
+    (args[0]).write_bytes(b"changed")
+    assert run("verify", *args, "--report", kept).code == 1
+    assert json.loads(kept.read_bytes())["verdict"] == "fail"
