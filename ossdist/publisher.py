@@ -5,14 +5,12 @@ Read `Publisher.publish` from top to bottom; it mirrors `Client.download`.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import secrets
-import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,11 +18,12 @@ from ossdist.channel_folder import ChannelFolder
 from ossdist.clock import Clock, SystemClock
 from ossdist.errors import AlreadyPublishedError, NotFoundError
 from ossdist.release import layout, model, update
-from ossdist.release.channel import Channel, ReleaseEntry, assemble, decode_channel, decode_page, paginate
+from ossdist.release.channel import Channel, ReleaseEntry, paginate, taken_apart
 from ossdist.release_signatures import sign_releases
 from ossdist.release_spec import ReleaseSpec, check_spec
 from ossdist.signing_keys import SigningKeys, beside
 from ossdist.staged_release import stage
+from ossdist.stoppable import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ossdist.release.trust import Signer
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ class Publisher:
             StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign.
         """
-        return await _in_thread(
+        return await in_thread(
             lambda check: self._create(name or _own_name(self._folder.path), roles, root_validity, check)
         )
 
@@ -131,7 +128,7 @@ class Publisher:
             StorageError: A file cannot be read or is no regular file, or the folder cannot be written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await _in_thread(lambda check: self._publish(spec, on_progress or (lambda _: None), check))
+        return await in_thread(lambda check: self._publish(spec, on_progress or (lambda _: None), check))
 
     async def refresh(self) -> int:
         """Signs the channel anew, unchanged but for serial and dates, so that it does not expire.
@@ -148,7 +145,7 @@ class Publisher:
             StorageError: The folder cannot be read or written to.
             SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
         """
-        return await _in_thread(self._refresh)
+        return await in_thread(self._refresh)
 
     async def withdraw(self, name: str, version: str, *, reason: str) -> int:
         """Tells everybody that a release should not be installed any more. It stays listed, and nobody resolves it.
@@ -167,7 +164,7 @@ class Publisher:
             NotFoundError: There is no channel in the folder, or it does not list the release.
             OssdistError: As `refresh`.
         """
-        return await _in_thread(lambda check: self._withdraw(name, version, reason, check))
+        return await in_thread(lambda check: self._withdraw(name, version, reason, check))
 
     async def rotate(self, roles: model.Roles, *, validity: timedelta = timedelta(days=365)) -> model.Root:
         """Replaces the root of trust: other keys or thresholds, or the same ones for a longer time.
@@ -187,7 +184,7 @@ class Publisher:
             SigningError: A key cannot sign, or this publisher holds too few of the keys.
             OssdistError: As `refresh`, but for the expiry of the root.
         """
-        return await _in_thread(lambda check: self._rotate(roles, validity, check))
+        return await in_thread(lambda check: self._rotate(roles, validity, check))
 
     # --- the steps; all of them block ------------------------------------------------------------------
 
@@ -309,7 +306,7 @@ class Publisher:
         if channel.find(spec.name, spec.version) is not None:
             raise AlreadyPublishedError(f"{spec.name} {spec.version}", "the channel")
         candidate = (*channel.releases, _entry(spec, channel, 1, "0" * 64))
-        _taken_apart(self._successor(channel, candidate))
+        taken_apart(self._successor(channel, candidate))
 
     def _successor(self, channel: Channel, releases: tuple[ReleaseEntry, ...]) -> Channel:
         now = self._now()
@@ -328,7 +325,7 @@ class Publisher:
 
     def _signed_channel(self, root: model.Root, channel: Channel) -> tuple[dict[str, bytes], dict[str, bytes]]:
         """The channel's document and signatures, and its pages, by their paths."""
-        document, pages = _taken_apart(channel)
+        document, pages = taken_apart(channel)
         return self._keys.signed(layout.CHANNEL, document, root.roles.channel), pages
 
     def _put_channel(
@@ -346,43 +343,6 @@ def _own_name(folder: Path) -> str:
     """A name that no other channel has, made of the folder's."""
     plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder.absolute().name).lstrip("._+-")
     return f"{plain[:64] or 'channel'}-{secrets.token_hex(4)}"
-
-
-def _taken_apart(channel: Channel) -> tuple[bytes, dict[str, bytes]]:
-    """A channel's document and pages; what a client would refuse is refused here."""
-    document, pages = paginate(channel)
-    data = model.encode(document)
-    assemble(decode_channel(data), [decode_page(page, document=path) for path, page in pages.items()])
-    return data, pages
-
-
-class _StoppedError(Exception):
-    """The caller was cancelled, and this is the place to stop."""
-
-
-async def _in_thread(work: Callable[[Callable[[], None]], _T]) -> _T:
-    """Runs it until nobody writes to the folder any more, even if this is cancelled.
-
-    Args:
-        work: Gets a function to call wherever it may stop; it raises what ends the work if this was cancelled. Work
-            that is not stopped by it has come too far: what came of it counts, and not the cancellation.
-    """
-    stop = threading.Event()
-
-    def check() -> None:
-        if stop.is_set():
-            raise _StoppedError
-
-    running = asyncio.get_running_loop().run_in_executor(None, work, check)
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            stop.set()
-    try:
-        return running.result()
-    except _StoppedError:
-        raise asyncio.CancelledError from None
 
 
 def _entry(spec: ReleaseSpec, channel: Channel, length: int, sha256: str) -> ReleaseEntry:

@@ -222,3 +222,15 @@ def paginate(channel: Channel) -> tuple[ChannelDocument, dict[str, bytes]]:
         index=tuple(listed),
     )
     return document, pages
+
+
+def taken_apart(channel: Channel) -> tuple[bytes, dict[str, bytes]]:
+    """A channel's document and pages as bytes, the pages by their paths.
+
+    Raises:
+        FormatError: A reader would refuse them.
+    """
+    document, pages = paginate(channel)
+    data = encode(document)
+    assemble(decode_channel(data), [decode_page(page, document=path) for path, page in pages.items()])
+    return data, pages
