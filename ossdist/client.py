@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
@@ -15,22 +15,20 @@ from ossdist import events
 from ossdist.catalog import Catalog
 from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
-from ossdist.errors import FileHashError, OssdistError
-from ossdist.release.torrents import files_in, paths_in_torrent
-from ossdist.store.files import make_empty, read_file, sync_file, sync_folder
-from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
-from ossdist.store.reuse import copy_file, copy_from_channel, sweep
+from ossdist.delivery import Delivery, leaving_on_failure
+from ossdist.release.torrents import files_in
+from ossdist.store.files import read_file
+from ossdist.store.reuse import sweep
 from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES
 from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
-from ossdist.transfer.run import Transfer, TransferJob
 from ossdist.transfer.session import AddTorrent
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from ossdist.release.report import DownloadReport
     from ossdist.release.trust import TrustedRelease
     from ossdist.transfer.metainfo import Address, Metainfo
+    from ossdist.transfer.run import Transfer
     from ossdist.transfer.session import Session, Torrent
 
     OpenSession = Callable[[SwarmConfig], Awaitable[Session]]
@@ -220,17 +219,29 @@ class Client:
         started_s: float,
     ) -> DownloadReport:
         """Believed are release and torrents already; the bytes are not."""
-        right = await self._already_right(release, to)
+        delivery = Delivery(
+            session=self._session,
+            config=self._config,
+            clock=self._clock,
+            release=release,
+            torrents=torrents,
+            to=to,
+            peers=tuple(peers),
+            web_seeds=self._catalog.web_seeds(release.release),
+            folders=self._catalog.folders,
+            on_event=on_event,
+        )
+        right = await delivery.already_right()
         if len(right) == len(release.release.files):
             transfer = None
             await asyncio.to_thread(sweep, to, release.release.hybrid.info_hash_v2)
         else:
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
                 await self.stop_sharing(release)
-                transfer = await self._plan(release, torrents, right, workspace, peers, on_event)
-                async with _leaving_on_failure(transfer, workspace):
-                    await self._transfer_and_verify(transfer, release, on_event)
-                    await run_to_end(self._commit(transfer, release, to, workspace, on_event))
+                transfer = await delivery.plan(right, workspace)
+                async with leaving_on_failure(transfer, workspace):
+                    await delivery.transfer_and_verify(transfer)
+                    await run_to_end(self._replace(delivery, transfer, workspace))
         if share if share is not None else self._config.seed_after:
             await self._share(release, torrents, to, transfer)
         elif transfer is not None:
@@ -260,100 +271,13 @@ class Client:
             del seeding.torrents[swarm]
         del self._seeding[seeding.release.release.title]
 
-    # --- the steps of `download` -----------------------------------------------------------------------
-
-    async def _already_right(self, release: TrustedRelease, to: Path) -> list[ExpectedFile]:
-        """The files that stand under their final names already: of an earlier call, or of one that was killed late."""
-        chunk = self._config.transfer.hash_chunk_bytes
-        files = [_expected(file, to / file.path) for file in release.release.files]
-        return await asyncio.to_thread(lambda: [file for file in files if is_right(file, chunk_bytes=chunk)])
-
-    async def _plan(
-        self,
-        release: TrustedRelease,
-        torrents: dict[Swarm, Metainfo],
-        right: Sequence[ExpectedFile],
-        workspace: Workspace,
-        peers: Sequence[Address],
-        on_event: OnEvent,
-    ) -> Transfer:
-        """Everything in full, but for files that are right already; a delta will be another plan."""
-        swarm, metainfo = next(iter(torrents.items()))  # the hybrid, unless only the other one was given
-        resume = await asyncio.to_thread(workspace.load_resume)
-        workspace.require_room([(file.path, file.length) for file in metainfo.files])
-        paths = paths_in_torrent(release.release)
-        for file in right:
-            # A copy: the session may write to it, and must not to what stands under a final name.
-            await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
-        copied = False
-        for folder in self._catalog.folders if self._config.mirrors_enabled else ():
-            copied |= await copy_from_channel(folder, release.release, workspace)
-        job = TransferJob(
-            title=release.release.title,
-            torrents=torrents,
-            save_path=workspace.data,
-            peers=tuple(peers) if self._config.peers_enabled else (),
-            trackers=release.release.trackers if self._config.peers_enabled else (),
-            web_seeds=self._catalog.web_seeds(release.release) if self._config.mirrors_enabled else (),
-            find_peers=self._config.peers_enabled,
-            resume_data=resume.data if resume is not None else None,
-            resume_trusted=resume is not None and resume.trusted and not copied,
-            has_data=workspace.has_data,
-        )
-        return Transfer(
-            session=self._session,
-            job=job,
-            config=self._config.transfer,
-            clock=self._clock,
-            on_event=on_event,
-            swarm=swarm,
-            save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
-        )
-
-    async def _transfer_and_verify(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
-        """Transfers, with the whole-file hashes following close behind."""
-        running = asyncio.create_task(transfer.run())
-        hashing = asyncio.create_task(self._hash_files(transfer, release, on_event))
-        both = {running, hashing}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in both:
-                task.cancel()
-            await run_to_end(asyncio.wait(both))
-        for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
-            if not task.cancelled():
-                task.result()
-
-    async def _hash_files(self, transfer: Transfer, release: TrustedRelease, on_event: OnEvent) -> None:
-        paths = paths_in_torrent(release.release)
-        for file in release.release.files:
-            path = paths[file.path]
-            expected = _expected(file, transfer.job.save_path / path)
-            if file.length == 0:  # no piece brings it
-                await asyncio.to_thread(make_empty, expected.location)
-            if self._config.transfer.whole_file_hash:
-                hasher = FollowingHasher(expected, chunk_bytes=self._config.transfer.hash_chunk_bytes)
-                await hasher.follow(lambda position, path=path: transfer.verified_until(path, position), transfer.more)
-                on_event(events.FileVerified(file.path, file.sha256))
-
-    async def _commit(
-        self, transfer: Transfer, release: TrustedRelease, to: Path, workspace: Workspace, on_event: OnEvent
-    ) -> None:
-        """Moves verified files to their final names, while they stay connected and served."""
-        finals = {(to / file.path).absolute() for file in release.release.files}
+    async def _replace(self, delivery: Delivery, transfer: Transfer, workspace: Workspace) -> None:
+        """Gives the verified files their final names."""
+        finals = delivery.finals
         for seeding in self.seeding:  # what they would send, and check, is about to become something else
             if finals & {(seeding.folder / file.path).absolute() for file in seeding.release.release.files}:
                 await self.stop_sharing(seeding.release)
-        files = files_in(transfer.metainfo, release.release)
-        for file in release.release.files:
-            final = to / file.path
-            found = files[file.path]
-            await asyncio.to_thread(sync_file, workspace.data / found.path)
-            await transfer.torrent.rename(found.index, final.absolute())
-            await asyncio.to_thread(sync_folder, final.parent)
-            on_event(events.FileCommitted(str(final)))
-        await asyncio.to_thread(workspace.remove)
+        await delivery.commit(transfer, workspace)
 
     async def _share(
         self, release: TrustedRelease, torrents: dict[Swarm, Metainfo], folder: Path, transfer: Transfer | None
@@ -371,34 +295,6 @@ def _read_torrent(path: Path) -> bytes:
     return read_file(path, limit_bytes=MAX_TORRENT_BYTES)
 
 
-@asynccontextmanager
-async def _leaving_on_failure(transfer: Transfer, workspace: Workspace) -> AsyncGenerator[None]:
-    """Whatever ends a download early, nothing goes on behind the caller's back, and what is good is kept."""
-    try:
-        yield
-    except FileHashError:
-        # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
-        await run_to_end(_give_up(transfer, workspace, data_are_good=False))
-        raise
-    except BaseException:
-        await run_to_end(_give_up(transfer, workspace, data_are_good=True))
-        raise
-
-
-async def _give_up(transfer: Transfer, workspace: Workspace, *, data_are_good: bool) -> None:
-    """Cleans up after a failure; its own failures must not hide the first one."""
-    try:
-        await transfer.leave(keep_state=data_are_good)
-        if not data_are_good:
-            await asyncio.to_thread(workspace.discard_data)
-        elif transfer.state_kept:
-            await asyncio.to_thread(workspace.close_cleanly)
-        else:
-            await asyncio.to_thread(workspace.forget_resume)
-    except OssdistError as error:
-        log.warning("%s: not everything could be tidied up: %s", transfer.job.title, error)
-
-
 def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> AddTorrent:
     """Serves a release's verified files from where they stand."""
     files = files_in(metainfo, release)
@@ -409,10 +305,6 @@ def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> A
         rename=tuple((found.index, (folder / path).absolute()) for path, found in files.items()),
         seed=True,
     )
-
-
-def _expected(file: model.File, location: Path) -> ExpectedFile:
-    return ExpectedFile(path=file.path, location=location, length=file.length, sha256=file.sha256)
 
 
 def _swarm_config(config: ClientConfig) -> SwarmConfig:

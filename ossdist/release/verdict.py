@@ -33,7 +33,7 @@ _REFUSALS = {
 }
 """Lines that refuse one signature, the most telling first."""
 
-_SPOIL = frozenset({"BADSIG", "NODATA", "UNEXPECTED"})
+_SPOIL = frozenset({"BADSIG", "EXPSIG", "NODATA", "UNEXPECTED"})
 """Lines that refuse a whole block: in it stands a bad signature, or something else than signatures."""
 
 _PREFIX = "[GNUPG:] "

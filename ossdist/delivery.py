@@ -1,0 +1,194 @@
+"""The steps by which one believed release comes into one folder. `Client.download` calls them, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ossdist import events
+from ossdist.errors import FileHashError, OssdistError
+from ossdist.release.torrents import files_in, paths_in_torrent
+from ossdist.store.files import make_empty, sync_file, sync_folder
+from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
+from ossdist.store.reuse import copy_file, copy_from_channel
+from ossdist.tasks import run_to_end
+from ossdist.transfer.run import Transfer, TransferJob
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from pathlib import Path
+
+    from ossdist.clock import Clock
+    from ossdist.config import ClientConfig
+    from ossdist.events import OnEvent
+    from ossdist.release import model
+    from ossdist.release.trust import TrustedRelease
+    from ossdist.store.workspace import Workspace
+    from ossdist.transfer.metainfo import Address, Metainfo
+    from ossdist.transfer.session import Session
+    from ossdist.transfer.watch import Swarm
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One release on its way into a folder. Release and torrents are believed already; the bytes are not.
+
+    Attributes:
+        session: Where the transfer runs.
+        config: What the client was told.
+        clock: Time.
+        release: The release.
+        torrents: Its torrent in each swarm, the preferred one first.
+        to: The folder for its files.
+        peers: Peers that are known already.
+        web_seeds: Addresses of its payload.
+        folders: Copies of its channel on this machine; nobody has checked what stands in them.
+        on_event: Is told how it goes.
+    """
+
+    session: Session
+    config: ClientConfig
+    clock: Clock
+    release: TrustedRelease
+    torrents: Mapping[Swarm, Metainfo]
+    to: Path
+    peers: tuple[Address, ...]
+    web_seeds: tuple[str, ...]
+    folders: tuple[Path, ...]
+    on_event: OnEvent
+
+    @property
+    def finals(self) -> frozenset[Path]:
+        """The final names of its files."""
+        return frozenset((self.to / file.path).absolute() for file in self.release.release.files)
+
+    async def already_right(self) -> list[ExpectedFile]:
+        """The files that stand under their final names already: of an earlier call, or of one that was killed late."""
+        chunk = self.config.transfer.hash_chunk_bytes
+        files = [_expected(file, self.to / file.path) for file in self.release.release.files]
+        return await asyncio.to_thread(lambda: [file for file in files if is_right(file, chunk_bytes=chunk)])
+
+    async def plan(self, right: Sequence[ExpectedFile], workspace: Workspace) -> Transfer:
+        """Everything in full, but for files that are right already; a delta will be another plan.
+
+        Raises:
+            StorageError: There is no room, or a file cannot be copied.
+        """
+        release = self.release.release
+        swarm, metainfo = next(iter(self.torrents.items()))  # the hybrid, unless only the other one was given
+        resume = await asyncio.to_thread(workspace.load_resume)
+        workspace.require_room([(file.path, file.length) for file in metainfo.files])
+        paths = paths_in_torrent(release)
+        for file in right:
+            # A copy: the session may write to it, and must not to what stands under a final name.
+            await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
+        copied = False
+        for folder in self.folders if self.config.mirrors_enabled else ():
+            copied |= await copy_from_channel(folder, release, workspace)
+        job = TransferJob(
+            title=release.title,
+            torrents=self.torrents,
+            save_path=workspace.data,
+            peers=self.peers if self.config.peers_enabled else (),
+            trackers=release.trackers if self.config.peers_enabled else (),
+            web_seeds=self.web_seeds if self.config.mirrors_enabled else (),
+            find_peers=self.config.peers_enabled,
+            resume_data=resume.data if resume is not None else None,
+            resume_trusted=resume is not None and resume.trusted and not copied,
+            has_data=workspace.has_data,
+        )
+        return Transfer(
+            session=self.session,
+            job=job,
+            config=self.config.transfer,
+            clock=self.clock,
+            on_event=self.on_event,
+            swarm=swarm,
+            save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
+        )
+
+    async def transfer_and_verify(self, transfer: Transfer) -> None:
+        """Transfers, with the whole-file hashes following close behind.
+
+        Raises:
+            SourceError: Nobody gives the payload.
+            FileHashError: A whole file is not the signed one.
+            StorageError: The disk refused.
+        """
+        running = asyncio.create_task(transfer.run())
+        hashing = asyncio.create_task(self._hash_files(transfer))
+        both = {running, hashing}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in both:
+                task.cancel()
+            await run_to_end(asyncio.wait(both))
+        for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
+            if not task.cancelled():
+                task.result()
+
+    async def _hash_files(self, transfer: Transfer) -> None:
+        paths = paths_in_torrent(self.release.release)
+        for file in self.release.release.files:
+            path = paths[file.path]
+            expected = _expected(file, transfer.job.save_path / path)
+            if file.length == 0:  # no piece brings it
+                await asyncio.to_thread(make_empty, expected.location)
+            if self.config.transfer.whole_file_hash:
+                hasher = FollowingHasher(expected, chunk_bytes=self.config.transfer.hash_chunk_bytes)
+                await hasher.follow(lambda position, path=path: transfer.verified_until(path, position), transfer.more)
+                self.on_event(events.FileVerified(file.path, file.sha256))
+
+    async def commit(self, transfer: Transfer, workspace: Workspace) -> None:
+        """Moves verified files to their final names, while they stay connected and served.
+
+        Raises:
+            StorageError: A file cannot be moved.
+        """
+        files = files_in(transfer.metainfo, self.release.release)
+        for file in self.release.release.files:
+            final = self.to / file.path
+            found = files[file.path]
+            await asyncio.to_thread(sync_file, workspace.data / found.path)
+            await transfer.torrent.rename(found.index, final.absolute())
+            await asyncio.to_thread(sync_folder, final.parent)
+            self.on_event(events.FileCommitted(str(final)))
+        await asyncio.to_thread(workspace.remove)
+
+
+@asynccontextmanager
+async def leaving_on_failure(transfer: Transfer, workspace: Workspace) -> AsyncGenerator[None]:
+    """Whatever ends a download early, nothing goes on behind the caller's back, and what is good is kept."""
+    try:
+        yield
+    except FileHashError:
+        # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
+        await run_to_end(_give_up(transfer, workspace, data_are_good=False))
+        raise
+    except BaseException:
+        await run_to_end(_give_up(transfer, workspace, data_are_good=True))
+        raise
+
+
+async def _give_up(transfer: Transfer, workspace: Workspace, *, data_are_good: bool) -> None:
+    """Cleans up after a failure; its own failures must not hide the first one."""
+    try:
+        await transfer.leave(keep_state=data_are_good)
+        if not data_are_good:
+            await asyncio.to_thread(workspace.discard_data)
+        elif transfer.state_kept:
+            await asyncio.to_thread(workspace.close_cleanly)
+        else:
+            await asyncio.to_thread(workspace.forget_resume)
+    except OssdistError as error:
+        log.warning("%s: not everything could be tidied up: %s", transfer.job.title, error)
+
+
+def _expected(file: model.File, location: Path) -> ExpectedFile:
+    return ExpectedFile(path=file.path, location=location, length=file.length, sha256=file.sha256)
