@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ossdist import Address, Client, ClientConfig, GpgSigner, Publisher, ReleaseSpec, SwarmConfig
@@ -37,10 +38,11 @@ async def main(folder: Path) -> None:
     with temporary_signer() as signer:  # your own keys: GpgSigner()
         await publish(channel, file, signer, signer.create_key("Releases <releases@example.org>"))
     root = channel / "root.json"  # the user has it over a way that he trusts, not from the channel
-    async with Client(channel, root=root, config=LOOPBACK) as seed:
+    config = replace(LOOPBACK, state_folder=folder / "state")  # else what was accepted is remembered in your home
+    async with Client(channel, root=root, config=config) as seed:
         await seed.seed("hello", folder=channel / "files" / "hello-1.0")
         peer = Address("127.0.0.1", seed.session.listen_port)
-        await download(channel, root, folder / "downloads", [peer], LOOPBACK)
+        await download(channel, root, folder / "downloads", [peer], config)
 
 
 if __name__ == "__main__":

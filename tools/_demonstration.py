@@ -134,6 +134,7 @@ class Demonstration:
             ("seed 2", self.mirror.url, self.folder / "seed-2"),
         ):
             argv = ("seed.py", source, "--root", str(self.channel / layout.ROOT), "--store", str(store), *limits)
+            argv += ("--state", str(self.folder / "state" / name))
             self.seeds[name] = await self._script(name, *argv, loopback=True)
 
     async def seeds_share(self, release: model.Release, *, releases: int) -> None:
@@ -170,6 +171,7 @@ class Demonstration:
         peers = [] if self.tracker is not None else [f"--peer={HOST}:{port}" for port in self.ports]
         where = (self.mirror.url, release.name, "--version", release.version)
         argv = ("--root", str(self.channel / layout.ROOT), "--to", str(self.folder / "client"), *peers)
+        argv += ("--state", str(self.folder / "state" / "client"))
         answer = await self._answer("fetch.py", *where, *argv, loopback=True)
         fetched = msgspec.convert(answer, Fetched)
         came = fetched.files[0].bytes_from

@@ -56,6 +56,9 @@ class Arguments(argparse.Namespace):
 class NetworkArguments(Arguments):
     """What every script takes that joins a swarm; see `add_network_arguments`."""
 
+    channel: str | Path
+    copy: list[str | Path]
+    state: Path | None
     listen: list[str] | None
     no_dht: bool
     no_lsd: bool
@@ -68,13 +71,22 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `NetworkArguments`."""
+    """Adds the arguments of `NetworkArguments`, but for the channel itself."""
+    parser.add_argument(
+        "--copy", action="append", type=channel, default=[], metavar="CHANNEL", help="another copy of the channel"
+    )
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where channels are remembered; default: XDG's")
     parser.add_argument("--listen", action="append", type=listen_address, metavar="ADDR:PORT", help="port 0 for any")
     parser.add_argument("--no-dht", action="store_true", help="do not look for peers in the DHT")
     parser.add_argument("--no-lsd", action="store_true", help="do not look for peers in the local network")
     parser.add_argument(
         "--exhausted-after", type=seconds, metavar="S", help="give up after so many seconds without new data"
     )
+
+
+def channels(args: NetworkArguments) -> list[str | Path]:
+    """The channel and its copies."""
+    return [args.channel, *args.copy]
 
 
 def swarm_config(args: NetworkArguments) -> SwarmConfig:

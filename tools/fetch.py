@@ -26,7 +26,6 @@ _TO_HELP = (
 
 
 class _Arguments(_script.NetworkArguments):
-    channel: str | Path
     name: str
     version: str | None
     root: Path
@@ -69,13 +68,14 @@ def _config(args: _Arguments) -> ClientConfig:
         transfer=_script.transfer_config(args),
         peers_enabled=not args.no_p2p,
         mirrors_enabled=not args.no_http,
+        state_folder=args.state,
     )
 
 
 def _fetch(args: _Arguments) -> DownloadReport:
     with ProgressDisplay() as display:
         return blocking.download(
-            args.channel,
+            _script.channels(args),
             args.name,
             version=args.version,
             root=args.root,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 class _Arguments(_script.NetworkArguments):
-    channel: str | Path
     root: Path
     store: Path
     interval: float
@@ -69,9 +68,9 @@ async def _seed(args: _Arguments) -> SeederStatus:
 
 async def _share(args: _Arguments) -> SeederStatus:
     swarm = dataclasses.replace(_script.swarm_config(args), upload_bytes_per_s=args.upload_limit)
-    config = ClientConfig(swarm=swarm, transfer=_script.transfer_config(args))
+    config = ClientConfig(swarm=swarm, transfer=_script.transfer_config(args), state_folder=args.state)
     with ProgressDisplay(repeating=True) as display:
-        async with Client(args.channel, root=args.root, config=config) as client:
+        async with Client(_script.channels(args), root=args.root, config=config) as client:
             seeder = Seeder(client, args.store, only=args.only, on_event=display)
             with contextlib.suppress(asyncio.CancelledError):
                 await seeder.run(interval_s=args.interval, on_status=_print)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from ossdist.release import layout, model
@@ -79,3 +80,15 @@ def test_a_withdrawn_release_is_refused_with_its_reason(tmp_path: Path, keys: Ke
     assert "it loses data" in fetch(tmp_path, root, "other", "--version", "1.1").refused("WithdrawnError")
     for wrong in (["--name", "tool"], ["--name", "tool", "--version", "1.0", "--purl", "pkg:generic/tool@1"]):
         assert publish(tmp_path, keys, "--withdraw", "x", *wrong).code == 2
+
+
+def test_a_stale_copy_keeps_nobody_from_the_newest(tmp_path: Path, keys: Keys) -> None:
+    assert released(tmp_path, keys, "1.0").code == 0
+    root, stale, state = tmp_path / "channel" / layout.ROOT, tmp_path / "stale", tmp_path / "state"
+    shutil.copytree(tmp_path / "channel", stale)
+    assert released(tmp_path, keys, "1.1").code == 0
+    local = ("--root", root, "--to", tmp_path / "to", "--no-p2p", "--state", state, "--json")
+    answer = run("fetch", stale, "tool", "--copy", tmp_path / "channel", *local).answer
+    assert answer["release"] == {"name": "tool", "version": "1.1"}
+    assert [path.name for path in (state / "channels").glob("*.json")] == ["example.org-stable.json"]
+    assert run("fetch", stale, "tool", *local).refused("RollbackError")

@@ -36,7 +36,8 @@ async def run(*, runs: int, folder: Path | None, log: Callable[[str], None]) -> 
                 for number in range(runs):
                     cases["known peer"].append(await _first_byte_s(bed, (seed.address,), trackers=False))
                     log(f"round {number + 1} of {runs}: known peer")
-            async with Client(bed.channel, root=bed.root, config=ClientConfig(swarm=LOCAL)) as seed:
+            sharing = ClientConfig(swarm=LOCAL, state_folder=place / "state")
+            async with Client(bed.channel, root=bed.root, config=sharing) as seed:
                 await seed.seed(NAME, folder=bed.payload)
                 await tracker.until(lambda: _knows_seed(tracker, bed), "to know the seed", timeout_s=30)
                 for number in range(runs):
@@ -63,6 +64,7 @@ async def _first_byte_s(bed: Bed, peers: tuple[Address, ...], *, trackers: bool)
         transfer=TransferConfig(poll_s=0.002),
         mirrors_enabled=False,
         seed_after=False,
+        state_folder=bed.folder / "state",
     )
     clock = SystemClock()
     first_s: list[float] = []

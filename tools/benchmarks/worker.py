@@ -17,9 +17,14 @@ from pathlib import Path
 import libtorrent as lt
 
 from ossdist.client import Client
+from ossdist.clock import SystemClock
 from ossdist.config import ClientConfig, SwarmConfig, TransferConfig
+from ossdist.mirrors.documents import FolderDocuments
+from ossdist.release import layout
+from ossdist.store.trust_file import TrustFile
 from ossdist.swarm.settings import session_params
 from ossdist.transfer.metainfo import Address
+from ossdist.updater import Updater
 
 LOCAL = SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False)
 DEADLINE_S = 300.0
@@ -44,10 +49,15 @@ def main() -> None:
     ours.add_argument("--port", type=int, required=True)
     ours.add_argument("--no-hash", action="store_true", help="without the whole-file hash")
     ours.add_argument("--download-bytes-per-s", type=int, default=0)
+    update = commands.add_parser("update", help="one update of what is believed of a channel")
+    update.add_argument("--channel", type=Path, required=True)
+    update.add_argument("--state", type=Path, required=True)
     arguments = parser.parse_args()
     match arguments.command:
         case "seed":
             run_seed(arguments.save_path, arguments.torrents)
+        case "update":
+            asyncio.run(run_update(arguments.channel, arguments.state))
         case "bare":
             run_bare(arguments.torrent, arguments.save_path, arguments.port)
         case _:
@@ -96,6 +106,7 @@ async def run_ours(arguments: argparse.Namespace) -> None:
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
         mirrors_enabled=False,
         seed_after=False,
+        state_folder=arguments.to.parent / "state",
     )
     channel = arguments.channel if "://" in arguments.channel else Path(arguments.channel)
     async with Client(channel, root=arguments.root, config=config) as client:
@@ -104,6 +115,31 @@ async def run_ours(arguments: argparse.Namespace) -> None:
         peers = [Address("127.0.0.1", arguments.port)]
         await client.download(arguments.name, to=arguments.to, peers=peers)
         _report(begin_s, before)
+
+
+class _Counting(FolderDocuments):
+    """Counts what is read."""
+
+    fetched_bytes = 0
+    documents = 0
+
+    async def fetch(self, path: str, *, limit_bytes: int) -> bytes:
+        """Reads one document."""
+        data = await super().fetch(path, limit_bytes=limit_bytes)
+        self.fetched_bytes += len(data)
+        self.documents += 1
+        return data
+
+
+async def run_update(channel: Path, state: Path) -> None:
+    """Updates once, from the start of the client to the channel that may be believed."""
+    before = _cpu_s()
+    begin_s = time.monotonic()
+    source = _Counting(channel)
+    root = (channel / layout.ROOT).read_bytes()
+    async with Updater([source], root=root, clock=SystemClock(), store=TrustFile(state / "benchmark.json")) as updater:
+        await updater.update()
+    _report(begin_s, before, fetched_bytes=source.fetched_bytes, documents=source.documents)
 
 
 def peak_rss_bytes(pid: int | str) -> int:
@@ -129,9 +165,10 @@ def _cpu_s() -> float:
     )
 
 
-def _report(begin_s: float, cpu_before_s: float) -> None:
+def _report(begin_s: float, cpu_before_s: float, **more: float) -> None:
     _say(
         {
+            **more,
             "seconds": time.monotonic() - begin_s,
             "cpu_s": _cpu_s() - cpu_before_s,
             "peak_rss_bytes": peak_rss_bytes("self"),
