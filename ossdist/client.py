@@ -6,7 +6,6 @@ Read `Client.download` from top to bottom; each step of it is one call.
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from ossdist.transfer.session import Session, Torrent
 
     OpenSession = Callable[[SwarmConfig], Awaitable[Session]]
-
-log = logging.getLogger(__name__)
 
 
 def _ignore(_: events.TransferEvent) -> None:
