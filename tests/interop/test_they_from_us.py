@@ -10,6 +10,7 @@ import pytest
 
 from ossdist.client import Client
 from ossdist.release import layout
+from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
 from tests.channels import CONFIG, TestChannel, make_channel, noise, publish
@@ -52,9 +53,13 @@ class Seeded:
     seeding: Seeding
 
     def torrent_for(self, program: str) -> bytes:
-        """The published torrent that the program can read."""
+        """The published torrent that the program can read. It carries the signed release, which they pass over."""
         path = layout.torrent_path("tool", "1.0", v1=program in NEEDS_V1)
-        return (self.channel.folder / path).read_bytes()
+        data = (self.channel.folder / path).read_bytes()
+        carried = load_metainfo(data)
+        assert carried.release is not None
+        assert carried.signatures
+        return data
 
     async def meet(self, program: str, other: Program) -> None:
         """Transmission never dials an address of the loopback interface, so there our side does."""
