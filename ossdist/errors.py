@@ -199,7 +199,8 @@ class WithdrawnError(TrustError):
 
     def __init__(self, release: str, reason: str, *, document: str) -> None:
         super().__init__(
-            f"release {release} was withdrawn by its publisher: {reason}. Choose another version.", document=document
+            f"release {release} was withdrawn by its publisher: {reason.rstrip('.')}. Choose another version.",
+            document=document,
         )
         self.release = release
         self.reason = reason

@@ -1,0 +1,1 @@
+"""Makes the conformance vectors of torrents/."""
