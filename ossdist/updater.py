@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -79,17 +80,19 @@ class Updater:
         self._clock = clock
         self._store = store
         self._updating = asyncio.Lock()
+        self._resources = ExitStack()
 
     async def __aenter__(self) -> Self:
         self._memory = await asyncio.to_thread(self._recall)
         self._root = model.decode_root(self._memory.root)
-        self._verifier = await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
+        verifier = await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
+        self._verifier = self._resources.enter_context(verifier)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._verifier.close)
+        await asyncio.to_thread(self._resources.close)
 
     @property
     def root(self) -> model.Root:
@@ -184,8 +187,7 @@ class Updater:
         kept = update.keeps_channel(self._root, following)
         self._memory = self._memory.with_root(data, keeps_channel=kept)
         self._root = following
-        old, self._verifier = self._verifier, verifier
-        await asyncio.to_thread(old.close)
+        self._verifier = self._resources.enter_context(verifier)  # somebody may still be using the old one
 
     # --- the channel -----------------------------------------------------------------------------------
 
