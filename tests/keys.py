@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,12 @@ from ossdist.release.signing import GpgSigner, stop_agent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+KEY_TYPES = (
+    *("rsa3072", "rsa4096", "ed25519", "nistp256", "nistp384", "nistp521"),
+    *("brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"),
+)
+"""Names that gpg has for the types of key that sign."""
 
 PAST = "20200101T000000"
 """When the key `Keys.expired` was made; it lived for two days."""
@@ -107,6 +115,20 @@ class Keys:
             ),
         )
 
+    def from_then(self, user_id: str) -> str:
+        """A new key that was made at `PAST` and never expires."""
+        self.gpg(f"--faked-system-time={PAST}", "--quick-generate-key", user_id, "ed25519", "sign", "0")
+        return _fingerprint_of(self.home, user_id)
+
+    def of_type(self, algorithm: str, *, subkey: bool = False) -> str:
+        """The session's key of a type that gpg knows by this name.
+
+        Args:
+            algorithm: For instance ``nistp256``.
+            subkey: It signs with a subkey of the same type.
+        """
+        return _key_of_type(self.home, algorithm, subkey=subkey)
+
     def _revoked_block(self) -> str:
         # The revocation goes into a copy, so that the key here can still sign.
         certificate = (self.home / "openpgp-revocs.d" / f"{self.revoked}.rev").read_text()
@@ -118,6 +140,17 @@ class Keys:
             return self.gpg("--armor", "--export", self.revoked, home=home).decode()
 
 
+def armored(packets: bytes) -> bytes:
+    """Signature packets as a signature file with its checksum (RFC 4880, section 6.1)."""
+    crc = 0xB704CE
+    for byte in packets:
+        crc ^= byte << 16
+        for _ in range(8):
+            crc = crc << 1 ^ (0x1864CFB if crc & 0x800000 else 0)
+    body = base64.encodebytes(packets) + b"=" + base64.b64encode(crc.to_bytes(3))
+    return b"-----BEGIN PGP SIGNATURE-----\n\n" + body + b"\n-----END PGP SIGNATURE-----\n"
+
+
 def _gpg(home: Path, *args: str, data: bytes = b"") -> bytes:
     command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet", "--yes"]
     command += ["--pinentry-mode", "loopback", "--passphrase", "", *args]
@@ -126,16 +159,29 @@ def _gpg(home: Path, *args: str, data: bytes = b"") -> bytes:
     return done.stdout
 
 
+def _fingerprint_of(home: Path, user_id: str) -> str:
+    listing = _gpg(home, "--with-colons", "--list-keys", f"={user_id}").decode()
+    return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+
+
+@cache
+def _key_of_type(home: Path, algorithm: str, *, subkey: bool) -> str:
+    user_id = f"{algorithm} with a subkey" if subkey else f"{algorithm} alone"
+    _gpg(home, "--quick-generate-key", user_id, algorithm, "cert" if subkey else "sign", "0")
+    fingerprint = _fingerprint_of(home, user_id)
+    if subkey:
+        # Without its scheme, a curve's name stands for a key that encrypts.
+        signing = algorithm if algorithm.startswith(("rsa", "ed")) else f"{algorithm}/ecdsa"
+        _gpg(home, "--quick-add-key", fingerprint, signing, "sign", "0")
+    return fingerprint
+
+
 def _make(home: Path) -> Keys:
     signer = GpgSigner(home)
 
-    def fingerprint_of(user_id: str) -> str:
-        listing = _gpg(home, "--with-colons", "--list-keys", f"={user_id}").decode()
-        return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
-
     def make_oddly(user_id: str, usage: str, *options: str, expires: str = "0") -> str:
         _gpg(home, *options, "--quick-generate-key", user_id, "ed25519", usage, expires)
-        return fingerprint_of(user_id)
+        return _fingerprint_of(home, user_id)
 
     split = make_oddly("Split", "cert")
     _gpg(home, "--quick-add-key", split, "ed25519", "sign", "0")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PACKAGES = {
     "gpg": "gpg",
     "gpg-agent": "gpg-agent",
+    "sqv": "sqv",
     "xz": "xz-utils",
     "nginx": "nginx",
     "opentracker": "opentracker",

@@ -45,6 +45,9 @@ _KEY_TYPES: dict[KeyAlgorithm, str] = {
     "nistp384": "Key-Type: ECDSA\nKey-Curve: nistp384",
 }
 
+_CANNOT_ASK = frozenset({85, 32870})
+"""GPG_ERR_NO_PIN_ENTRY and GPG_ERR_ENOTTY."""
+
 
 class GpgVerifier:
     """Checks detached signatures against the keys of one root; implements `SignatureVerifier`.
@@ -145,6 +148,10 @@ class GpgSigner:
 
     The user's own configuration and agent are used, so keys on smart cards work. Methods block.
 
+    gpg's agent remembers the passphrase of a key that has signed, for ten minutes unless its configuration says
+    otherwise (``default-cache-ttl``). So long it signs whatever ``passphrase`` is, even a wrong one: a passphrase keeps
+    a key from those who copy its file, not from those who can reach the agent.
+
     Args:
         home: The home folder; None for the user's own.
         passphrase: Of the keys; None if they have none, or if the user's agent asks for it.
@@ -226,9 +233,13 @@ class GpgSigner:
         Raises:
             SigningError: gpg cannot make it.
             ProgramMissingError: gpg cannot be run, or does not answer.
+            ValueError: The user id, the lifetime or the passphrase is none that gpg takes.
         """
         if not user_id.strip() or not user_id.isprintable():
             raise ValueError(f"{user_id!r} is not one line of text")
+        if self._passphrase and self._passphrase != self._passphrase.strip():
+            # gpg would cut them off and make a key that this signer's passphrase does not unlock.
+            raise ValueError("the passphrase of a new key cannot begin or end with a space")
         seconds = int(expires_in.total_seconds()) if expires_in is not None else 0
         if expires_in is not None and seconds < 1:
             raise ValueError("a key cannot expire before it is made")
@@ -253,6 +264,8 @@ class GpgSigner:
         trouble = {"e": "it has expired", "r": "it was revoked"}.get(str(found[0].get("trust")))
         if trouble is None and any(words[0] == "NEED_PASSPHRASE" for words in said):
             trouble = "it needs a passphrase"
+        if trouble is None and not _CANNOT_ASK.isdisjoint(codes):
+            trouble = "it needs a passphrase, and gpg's agent cannot ask for one here"
         return trouble or f"gpg did not make one detached SHA-512 signature (error {sorted(codes)})"
 
 

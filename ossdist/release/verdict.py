@@ -5,8 +5,9 @@
 2. A signature is good if gpg calls it good and valid, nothing of `_REFUSALS` is said of it, it signs binary
    data (class 00) with SHA-256 or better, and it is not dated in the future. Its key is the primary one. A key that has
    expired since it signed is reported with the signature; whether that matters depends on the role (`trust`).
-3. If gpg stops early, or finds one signature of a block bad, nothing in that block counts: the verdict does not
-   depend on the order of the signatures.
+3. If gpg stops early, or would stop early if the block's signatures stood in another order, nothing in that block
+   counts: the verdict does not depend on the order of the signatures. gpg goes no further after a bad signature, an
+   expired one, or one with a hash algorithm that it does not have.
 
 User ids appear in the lines but never in a verdict: whoever makes a key chooses them.
 """
@@ -34,7 +35,10 @@ _REFUSALS = {
 """Lines that refuse one signature, the most telling first."""
 
 _SPOIL = frozenset({"BADSIG", "EXPSIG", "NODATA", "UNEXPECTED"})
-"""Lines that refuse a whole block: in it stands a bad signature, or something else than signatures."""
+"""Lines that refuse a whole block: gpg goes no further after them, or found something else than signatures."""
+
+_NO_SUCH_HASH = "5"
+"""The reason in an ``ERRSIG`` line (its sixth word) that refuses a whole block too: gpg may not even begin."""
 
 _PREFIX = "[GNUPG:] "
 
@@ -69,7 +73,7 @@ def judge(
         return [CheckedSignature(None, "gpg finds no signature in a signature file")]
     spoiled = (
         len(groups) != packets
-        or any(words[0] in _SPOIL for words in said)
+        or any(words[0] in _SPOIL or (words[0] == "ERRSIG" and _NO_SUCH_HASH in words[6:7]) for words in said)
         or (returncode != 0 and all(signature.refusal is None for signature in checked))
     )
     return [_spoil(signature) for signature in checked] if spoiled else checked

@@ -15,6 +15,7 @@ from ossdist.release.armor import check_public_key, count_signatures
 from ossdist.release.signing import GpgVerifier
 from ossdist.release.trust import CheckedSignature
 from ossdist.release.verdict import judge, status_lines
+from tests.keys import armored
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -88,3 +89,24 @@ def test_a_damaged_document_is_never_good(keys: Keys, verifier: GpgVerifier, sta
     damaged = DOCUMENT[:start] + new + DOCUMENT[start + cut :]
     (checked,) = verifier.verify(damaged, keys.sign(DOCUMENT, keys.alice))
     assert (checked.refusal is None) is (damaged == DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def two_signatures(keys: Keys) -> tuple[bytes, bytes]:
+    """One that counts and one that need not, unarmored."""
+    return keys.sign_oddly(DOCUMENT, armor=False), keys.sign_oddly(DOCUMENT, key=keys.bob, armor=False)
+
+
+@settings(max_examples=100)
+@given(at=st.integers(0, 44), value=st.integers(0, 255))
+def test_a_damaged_signature_says_the_same_before_and_behind_a_good_one(
+    verifier: GpgVerifier, two_signatures: tuple[bytes, bytes], at: int, value: int
+) -> None:
+    # Its first bytes say what it is: class, algorithms, dates, key. The rest are numbers.
+    good, other = two_signatures
+    damaged = other[:at] + bytes([value]) + other[at + 1 :]
+    counting = [
+        [checked for checked in verifier.verify(DOCUMENT, [armored(packets)]) if not checked.refusal]
+        for packets in (good + damaged, damaged + good)
+    ]
+    assert counting[0] == counting[1]

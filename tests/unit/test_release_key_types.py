@@ -1,4 +1,4 @@
-"""Keys of every type that gpg makes, alone and with a subkey that signs: signed by `GpgSigner`, judged by `GpgVerifier`."""
+"""Keys of every type that gpg makes, alone and with a subkey that signs: `GpgSigner` signs, `GpgVerifier` judges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def test_a_signature_counts_for_the_primary_key_whatever_its_type(keys: Keys, al
     with GpgVerifier({key: keys.signer.export_public_key(key)}, clock=SystemClock()) as verifier:
         assert verifier.verify(DOCUMENT, [signature]) == [CheckedSignature(key)]
         (tampered,) = verifier.verify(DOCUMENT + b" ", [signature])
-    assert tampered.refusal == f"key {key}: the signature is bad: it is not over these bytes"
+    assert tampered.refusal is not None
+    assert "the signature is bad" in tampered.refusal
     with GpgVerifier(keys.blocks(keys.alice), clock=SystemClock()) as verifier:
         (stranger,) = verifier.verify(DOCUMENT, [signature])
     assert stranger.refusal is not None

@@ -184,7 +184,8 @@ def test_a_date_before_the_key_was_made_is_refused(keys: Keys, verifier: GpgVeri
 def test_nothing_may_stand_behind_the_signature_packets(keys: Keys, verifier: GpgVerifier, trailing: bytes) -> None:
     packets = binary(keys.sign(DOCUMENT, keys.alice)[0], keys)
     assert verifier.verify(DOCUMENT, [armored(packets, keys)]) == [CheckedSignature(keys.alice)]
-    assert refusal(verifier.verify(DOCUMENT, [armored(packets + trailing, keys)]))
+    # Its form is enough to refuse it: gpg calls some of these good.
+    assert refusal(verifier.verify(DOCUMENT, [armored(packets + trailing, keys)])).startswith("a signature file")
 
 
 def test_two_blocks_in_one_file_are_refused(keys: Keys, verifier: GpgVerifier) -> None:
@@ -213,8 +214,15 @@ def test_other_kinds_of_openpgp_data_are_refused(keys: Keys, verifier: GpgVerifi
     inline = keys.gpg("--local-user", keys.alice, "--armor", "--sign", data=DOCUMENT)
     clear = keys.gpg("--local-user", keys.alice, "--clear-sign", data=DOCUMENT)
     key = keys.block(keys.alice).encode()
-    for block in (inline, clear, key, b"", b" \n", b"\0"):
-        assert refusal(verifier.verify(DOCUMENT, [block]))
+    for block, reason in (
+        (inline, "is a PGP MESSAGE, not a PGP SIGNATURE"),
+        (clear, "is not exactly one armored PGP SIGNATURE"),
+        (key, "is a PGP PUBLIC KEY BLOCK, not a PGP SIGNATURE"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\0", "is not exactly one armored PGP SIGNATURE"),
+    ):
+        assert reason in refusal(verifier.verify(DOCUMENT, [block]))
     assert "something else" in refusal(verifier.verify(DOCUMENT, [armored(binary(key, keys), keys)]))
     assert "definite length" in refusal(verifier.verify(DOCUMENT, [armored(binary(inline, keys), keys)]))
 
@@ -224,39 +232,6 @@ def test_a_large_file_is_not_even_looked_at(keys: Keys, verifier: GpgVerifier) -
     fits = signature + b" " * (MAX_SIGNATURE_BYTES - len(signature))
     assert verifier.verify(DOCUMENT, [fits]) == [CheckedSignature(keys.alice)]
     assert "16385 bytes" in refusal(verifier.verify(DOCUMENT, [fits + b" "]))
-
-
-# --- order -----------------------------------------------------------------------------------------------
-
-
-def test_the_order_of_the_files_changes_nothing(keys: Keys, verifier: GpgVerifier) -> None:
-    files = [
-        *keys.sign(DOCUMENT, keys.alice, keys.bob, keys.mallory, keys.revoked),
-        *keys.sign(b"another document", keys.carol),
-        b"junk",
-    ]
-    for order in itertools.permutations(files, 3):
-        good = {signature for signature in verifier.verify(DOCUMENT, order) if signature.refusal is None}
-        expected = {key for file, key in zip(files, (keys.alice, keys.bob), strict=False) if file in order}
-        assert {signature.fingerprint for signature in good} == expected
-
-
-def test_the_order_within_a_file_changes_nothing(keys: Keys, verifier: GpgVerifier) -> None:
-    good, other, unknown = (binary(block, keys) for block in keys.sign(DOCUMENT, keys.alice, keys.bob, keys.mallory))
-    text = keys.sign_oddly(DOCUMENT, "--textmode", key=keys.carol, armor=False)
-    bad = binary(keys.sign(b"another document", keys.carol)[0], keys)
-    weak = keys.sign_oddly(DOCUMENT, "--digest-algo", "SHA1", key=keys.carol, armor=False)
-    for companions, counts in (
-        ([other], {keys.alice, keys.bob}),
-        ([unknown], {keys.alice}),
-        ([weak], {keys.alice}),
-        ([bad], set[str]()),
-        ([text], set[str]()),
-        ([unknown, bad], set[str]()),
-    ):
-        for order in itertools.permutations([good, *companions]):
-            checked = verifier.verify(DOCUMENT, [armored(b"".join(order), keys)])
-            assert {signature.fingerprint for signature in checked if not signature.refusal} == counts
 
 
 # --- roles and thresholds --------------------------------------------------------------------------------
