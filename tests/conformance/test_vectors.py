@@ -1,4 +1,4 @@
-"""The vectors of torrents/: our client agrees with each, plain gpg with the good ones, and they can be made again."""
+"""The vectors of torrents/: we agree with each, gpg and Sequoia with the good ones, and they can be made again."""
 
 from __future__ import annotations
 
@@ -69,6 +69,20 @@ def test_plain_gpg_agrees_with_the_good_vectors(name: str, tmp_path: Path) -> No
             verify = [*gpg, "--verify", tmp_path / "document.asc", tmp_path / "document"]
             done = subprocess.run(verify, check=False, capture_output=True, timeout=60)
             assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_sequoia_agrees_with_the_good_vectors(name: str, tmp_path: Path) -> None:
+    keyring: list[str | Path] = []
+    for fingerprint, block in last_root(name).keys.items():
+        (tmp_path / f"{fingerprint}.asc").write_text(block)
+        keyring += ["--keyring", tmp_path / f"{fingerprint}.asc"]
+    for document, signature in signed_documents(name):
+        (tmp_path / "document").write_bytes(document)
+        (tmp_path / "document.asc").write_bytes(signature)
+        verify = ["sqv", *keyring, tmp_path / "document.asc", tmp_path / "document"]
+        done = subprocess.run(verify, check=False, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
 
 
 def test_they_are_what_the_script_makes() -> None:
