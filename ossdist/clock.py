@@ -9,7 +9,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What policy and orchestration ask of time."""
+    """What policy and orchestration ask of time.
+
+    `ossdist.transfer.run.Transfer` waits with the running event loop's timers until a moment of `monotonic_s`: both
+    must run at the same speed.
+    """
 
     def now(self) -> datetime:
         """The wall clock, with time zone: for expiry dates."""

@@ -12,10 +12,11 @@ from ossdist import events
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.store.files import make_empty, sync_file, sync_folder
-from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
+from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
 from ossdist.store.reuse import copy_file, copy_from_channel
 from ossdist.tasks import run_to_end
-from ossdist.transfer.run import Transfer, TransferJob
+from ossdist.transfer.job import TransferJob
+from ossdist.transfer.run import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -117,7 +118,7 @@ class Delivery:
 
         Raises:
             SourceError: Nobody gives the payload.
-            FileHashError: A whole file is not the signed one.
+            FileHashError: A whole file is not the signed one, or has another length if nobody hashes it.
             StorageError: The disk refused.
         """
         running = asyncio.create_task(transfer.run())
@@ -132,6 +133,10 @@ class Delivery:
         for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
             if not task.cancelled():
                 task.result()
+        if not self.config.transfer.whole_file_hash:  # no hasher has looked at the lengths
+            paths = paths_in_torrent(self.release.release)
+            for file in self.release.release.files:
+                await asyncio.to_thread(check_length, _expected(file, transfer.job.save_path / paths[file.path]))
 
     async def _hash_files(self, transfer: Transfer) -> None:
         paths = paths_in_torrent(self.release.release)

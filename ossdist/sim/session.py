@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Self
 
 from ossdist.errors import SwarmError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ossdist.sim.network import MemoryNetwork
     from ossdist.transfer.metainfo import InfoHashes
     from ossdist.transfer.session import AddTorrent
+
+log = logging.getLogger(__name__)
 
 _ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not listened on
 
@@ -95,7 +98,10 @@ class MemorySession:
             if len(source.piece_hashes) != source.num_pieces:
                 raise SwarmError(f"torrent {hashes} has no v1 piece hashes")
             if request.resume_data is not None:
-                state = resume.decode(request.resume_data, hashes)
+                try:
+                    state = resume.decode(request.resume_data, hashes)
+                except SwarmError as error:
+                    log.warning("%s; the files are checked instead", error)
         else:
             hashes = info_hashes_in(source)
         if self.torrent_of(hashes) is not None:

@@ -74,13 +74,14 @@ class MemoryTorrent:
         self._checked = False
         self._checking: asyncio.Task[None] | None = None
         self._paused = False
-        self._error = ""
+        self._failure: StorageFailed | None = None
+        self._resumed = False
         self._gone = False
         self.exchange = Exchange(self, host, network)
         self._contacts = Contacts(
             self,
             network,
-            peers=(*request.peers, *(state.peers if state is not None else ())),
+            peers=(*request.peers, *(state.peers if state is not None and request.resume_peers else ())),
             trackers=trackers,
             web_seeds=request.web_seeds,
         )
@@ -92,6 +93,11 @@ class MemoryTorrent:
         """Its identity, as far as it is known."""
         return self._info_hashes
 
+    @property
+    def resumed(self) -> bool:
+        """The resume data spared it the check of what is on disk."""
+        return self._resumed
+
     def subscribe(self) -> Subscription:
         """Events from now on; a context manager. The first one also has those since the torrent was added."""
         self._require_alive()
@@ -100,11 +106,13 @@ class MemoryTorrent:
     async def status(self) -> TorrentStatus:
         """What it is like now."""
         await self._turn()
-        store, exchange = self._store, self.exchange
+        store, exchange, failure = self._store, self.exchange, self._failure
         return TorrentStatus(
             state=self._state(),
             paused=self._paused,
-            error=self._error,
+            error=failure.reason if failure is not None else "",
+            errno=failure.errno if failure is not None else 0,
+            error_path=failure.path if failure is not None else "",
             bytes_done=store.bytes_done if store is not None else 0,
             bytes_total=store.bytes_total if store is not None else 0,
             payload_download=exchange.down.total,
@@ -177,7 +185,7 @@ class MemoryTorrent:
     async def resume(self) -> None:
         """Goes on after `pause`, or after the cause of `StorageFailed` was mended."""
         await self._turn()
-        self._paused, self._error = False, ""
+        self._paused, self._failure = False, None
         self._go_on()
 
     async def recheck(self) -> None:
@@ -272,10 +280,11 @@ class MemoryTorrent:
 
     def fail(self, error: OSError) -> None:
         """Stops, since the disk refuses."""
-        self._error = error.strerror or str(error)
+        reason = error.strerror or str(error)
+        self._failure = StorageFailed(path=str(error.filename or ""), errno=error.errno or 0, reason=reason)
         self._paused = True
-        self.publish(StorageFailed(path=str(error.filename or ""), errno=error.errno or 0, reason=self._error))
-        self._stop(self._error)
+        self.publish(self._failure)
+        self._stop(reason)
 
     def distrust(self) -> None:
         """Checks every piece on disk again."""
@@ -326,6 +335,7 @@ class MemoryTorrent:
                 self.exchange.note_piece(index)
             self._end_check()
         elif len(have) == len(store.have) and store.has_files_of(have):
+            self._resumed = True
             for index in [index for index, here in enumerate(have) if here]:
                 self._found(index)
             self._end_check()

@@ -88,7 +88,7 @@ class FollowingHasher:
             # What was read early may not have been what the disk gives now; only a second reading convicts.
             actual = await asyncio.to_thread(hash_file, self._file.location, chunk_bytes=self._chunk_bytes)
             _require(self._file, "sha256", self._file.sha256, actual)
-        await asyncio.to_thread(_check_length, self._file)
+        await asyncio.to_thread(check_length, self._file)
 
     def _advance(self, end: int) -> None:
         with reading(self._file.location), self._file.location.open("rb", buffering=0) as stream:
@@ -126,7 +126,13 @@ def is_right(file: ExpectedFile, *, chunk_bytes: int) -> bool:
     return hash_file(file.location, chunk_bytes=chunk_bytes) == file.sha256
 
 
-def _check_length(file: ExpectedFile) -> None:
+def check_length(file: ExpectedFile) -> None:
+    """Looks at a file's length. Blocks.
+
+    Raises:
+        StorageError: It is not there.
+        FileHashError: Its length is not the signed one.
+    """
     actual = file_length(file.location)
     if actual is None:
         raise StorageError(f"cannot read {file.location}: it is gone", path=file.location)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import libtorrent as lt
 
 from ossdist.swarm.metainfo import metainfo_of
+from ossdist.swarm.snapshots import os_error_number
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import (
     CheckingDone,
@@ -59,6 +60,11 @@ class ResumeDataFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeRejected:
+    """The resume data do not fit what is on disk, which is checked instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileRenamed:
     """A file has its new name."""
 
@@ -87,7 +93,14 @@ class ListenFailed:
 
 
 Answer = (
-    DialFailed | ResumeDataReady | ResumeDataFailed | FileRenamed | FileRenameFailed | TorrentRemoved | ListenFailed
+    DialFailed
+    | ResumeDataReady
+    | ResumeDataFailed
+    | ResumeRejected
+    | FileRenamed
+    | FileRenameFailed
+    | TorrentRemoved
+    | ListenFailed
 )
 
 
@@ -147,11 +160,11 @@ def _disconnected(alert: lt.peer_disconnected_alert) -> PeerDisconnected | DialF
 
 
 def _storage_failed(alert: lt.file_error_alert) -> StorageFailed:
-    return StorageFailed(path=alert.filename(), errno=alert.error.value(), reason=alert.error.message())
+    return StorageFailed(path=alert.filename(), errno=os_error_number(alert.error), reason=alert.error.message())
 
 
 def _torrent_failed(alert: lt.torrent_error_alert) -> StorageFailed:
-    return StorageFailed(path="", errno=alert.error.value(), reason=alert.error.message())
+    return StorageFailed(path="", errno=os_error_number(alert.error), reason=alert.error.message())
 
 
 def _text(read: Callable[[], str]) -> str:
@@ -209,6 +222,7 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.alerts_dropped_alert: lambda _: EventsLost(),
     lt.save_resume_data_alert: _resume_data,
     lt.save_resume_data_failed_alert: lambda alert: ResumeDataFailed(alert.error.message()),
+    lt.fastresume_rejected_alert: lambda _: ResumeRejected(),
     lt.file_renamed_alert: lambda alert: FileRenamed(alert.index),
     lt.file_rename_failed_alert: lambda alert: FileRenameFailed(alert.index, alert.error.message()),
     lt.torrent_removed_alert: lambda _: TorrentRemoved(),

@@ -120,8 +120,7 @@ class LibtorrentSession:
         torrent = LibtorrentTorrent(
             hashes, request.save_path, self._run, event_deadline_s=self._config.event_deadline_s
         )
-        added_paused = bool(params.flags & lt.torrent_flags.paused)
-        torrent.prepare(request.peers, request.web_seeds, added_paused=added_paused)
+        torrent.prepare(request, params)
         for key in keys:
             self._torrents[key] = torrent
         try:
@@ -267,15 +266,29 @@ def _base_params(request: AddTorrent) -> lt.add_torrent_params:
     if not isinstance(request.source, Metainfo):
         return lt.parse_magnet_uri(request.source)
     params = lt.load_torrent_buffer(request.source.data)
-    if request.resume_data is not None:
-        resumed = lt.read_resume_data(request.resume_data)
-        if info_hashes_of(resumed.info_hashes) != request.source.info_hashes:
-            raise SwarmError(f"the resume data belong to another torrent than {request.source.info_hashes}")
-        if request.resume_trusted:
-            resumed.ti = params.ti
-            return resumed
-        params.peers = resumed.peers
+    resumed = _read_resume_data(request.resume_data, request.source) if request.resume_data is not None else None
+    if resumed is None:
+        return params
+    if not request.resume_peers:
+        resumed.peers = []
+    if request.resume_trusted:
+        resumed.ti = params.ti
+        return resumed
+    params.peers = resumed.peers
     return params
+
+
+def _read_resume_data(data: bytes, metainfo: Metainfo) -> lt.add_torrent_params | None:
+    """None if they are of no use: the files tell as well what is here."""
+    try:
+        resumed = lt.read_resume_data(data)
+    except RuntimeError as error:
+        log.warning("%s: the resume data are damaged, the files are checked instead: %s", metainfo.info_hashes, error)
+        return None
+    if info_hashes_of(resumed.info_hashes) != metainfo.info_hashes:
+        log.warning("%s: the resume data are another torrent's, the files are checked instead", metainfo.info_hashes)
+        return None
+    return resumed
 
 
 def _has_files(metainfo: Metainfo, request: AddTorrent) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libtorrent as lt
 
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import PeerKind, PeerStatus, TorrentState, TorrentStatus
+from ossdist.transfer.session import PeerKind, PeerStatus, StorageFailed, TorrentState, TorrentStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
-STATUS_FLAGS = lt.status_flags_t.query_distributed_copies | lt.status_flags_t.query_accurate_download_counters
+_STATUS_FLAGS = lt.status_flags_t.query_distributed_copies | lt.status_flags_t.query_accurate_download_counters
 
 _STATES = {
     int(lt.torrent_status.downloading_metadata): TorrentState.METADATA,
@@ -21,6 +24,8 @@ _STATES = {
     int(lt.torrent_status.seeding): TorrentState.SEEDING,
 }
 """Everything else is some way of checking."""
+
+_PAD_FILE = lt.file_storage.flag_pad_file
 
 
 def torrent_status(status: lt.torrent_status) -> TorrentStatus:
@@ -40,7 +45,71 @@ def torrent_status(status: lt.torrent_status) -> TorrentStatus:
         failed_bytes=status.total_failed_bytes,
         redundant_bytes=status.total_redundant_bytes,
         distributed_copies=status.distributed_copies,
+        errno=os_error_number(status.errc),
     )
+
+
+def os_error_number(error: lt.error_code) -> int:
+    """The operating system's number of an error, 0 if it is somebody else's."""
+    return error.value() if error.category().name() in {"generic", "system"} else 0
+
+
+class StatusReader:
+    """Reads a torrent's status, with payload counters that only grow. Its methods run in any thread.
+
+    libtorrent counts from zero again when a torrent that was paused goes on, and when it is checked again.
+
+    Args:
+        save_path: Where the torrent's files stand.
+
+    Attributes:
+        writes: It is meant to write to its files.
+        failure: What was last heard of the disk's refusing.
+    """
+
+    def __init__(self, save_path: Path) -> None:
+        self.writes = True
+        self.failure: StorageFailed | None = None
+        self._save_path = save_path
+        self._lock = threading.Lock()
+        self._before = self._last = (0, 0)
+
+    def read(self, handle: lt.torrent_handle) -> TorrentStatus:
+        """What it is like now."""
+        with self._lock:
+            found = handle.status(_STATUS_FLAGS)
+            status = torrent_status(found)
+            if status.error and found.error_file >= 0:  # below are places that are no files
+                status = replace(status, error_path=file_path(handle, found.error_file, self._save_path))
+            elif not status.error and self.writes and found.flags & lt.torrent_flags.upload_mode:
+                # A full disk, for instance, is no error to libtorrent: it stops writing, and does not say why.
+                failure = self.failure or StorageFailed("", 0, "it cannot be written to")
+                status = replace(status, error=failure.reason, errno=failure.errno, error_path=failure.path)
+            down, up = status.payload_download, status.payload_upload
+            if down < self._last[0] or up < self._last[1]:
+                self._before = (self._before[0] + self._last[0], self._before[1] + self._last[1])
+            self._last = (down, up)
+            return replace(status, payload_download=self._before[0] + down, payload_upload=self._before[1] + up)
+
+    def around(self, handle: lt.torrent_handle, act: Callable[[], None]) -> None:
+        """Does something after which libtorrent may count from zero."""
+        self.read(handle)
+        act()
+        self.read(handle)
+
+
+def file_path(handle: lt.torrent_handle, index: int, save_path: Path) -> str:
+    """Where a file of a torrent stands.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    info = handle.torrent_file()
+    layout = info.layout() if info is not None else None
+    if layout is None or not 0 <= index < layout.num_files() or layout.file_flags(index) & _PAD_FILE:
+        raise ValueError(f"there is no file {index}")
+    renamed = handle.get_renamed_files()
+    return renamed.file_path(layout, index, str(save_path))
 
 
 def peer_statuses(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -19,9 +17,10 @@ from ossdist.swarm.alerts import (
     FileRenameFailed,
     ResumeDataFailed,
     ResumeDataReady,
+    ResumeRejected,
     TorrentRemoved,
 )
-from ossdist.swarm.snapshots import STATUS_FLAGS, peer_statuses, torrent_status
+from ossdist.swarm.snapshots import StatusReader, file_path, peer_statuses
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.session import (
     CheckingDone,
@@ -29,6 +28,7 @@ from ossdist.transfer.session import (
     MetadataReceived,
     PeerDisconnected,
     PeerKind,
+    StorageFailed,
     TorrentEvent,
     TorrentState,
     WebSeedFailed,
@@ -36,15 +36,13 @@ from ossdist.transfer.session import (
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ossdist.transfer.metainfo import Address, InfoHashes
-    from ossdist.transfer.session import PeerStatus, TorrentStatus
+    from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentStatus
     from ossdist.transfer.subscription import Subscription
 
 _T = TypeVar("_T")
-
-_PAD_FILE = lt.file_storage.flag_pad_file
 
 
 class Runner(Protocol):
@@ -53,33 +51,6 @@ class Runner(Protocol):
     async def __call__(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` and gives its result."""
         ...
-
-
-class _StatusReader:
-    """Reads a torrent's status, with payload counters that only grow. Its methods run in any thread.
-
-    libtorrent counts from zero again when a torrent that was paused goes on, and when it is checked again.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._before = self._last = (0, 0)
-
-    def read(self, handle: lt.torrent_handle) -> TorrentStatus:
-        """What it is like now."""
-        with self._lock:
-            status = torrent_status(handle.status(STATUS_FLAGS))
-            down, up = status.payload_download, status.payload_upload
-            if down < self._last[0] or up < self._last[1]:
-                self._before = (self._before[0] + self._last[0], self._before[1] + self._last[1])
-            self._last = (down, up)
-            return replace(status, payload_download=self._before[0] + down, payload_upload=self._before[1] + up)
-
-    def around(self, handle: lt.torrent_handle, act: Callable[[], None]) -> None:
-        """Does something after which libtorrent may count from zero."""
-        self.read(handle)
-        act()
-        self.read(handle)
 
 
 class LibtorrentTorrent:
@@ -93,10 +64,11 @@ class LibtorrentTorrent:
         self._handle: lt.torrent_handle | None = None
         self._leave: Callable[[lt.torrent_handle], None] | None = None
         self._web_seeds = WebSeedAddresses()
-        self._status = _StatusReader()
+        self._status = StatusReader(save_path)
         self._subscribers = Subscribers()
         self._answers: dict[object, asyncio.Future[Answer]] = {}
         self._checked = False
+        self._resumed = False
         self._stopped = False
         self._lost = False
         self._looking: asyncio.Task[None] | None = None
@@ -109,6 +81,11 @@ class LibtorrentTorrent:
     def info_hashes(self) -> InfoHashes:
         """Its identity, as far as it is known."""
         return self._info_hashes
+
+    @property
+    def resumed(self) -> bool:
+        """The resume data spared it the check of what is on disk."""
+        return self._resumed
 
     def subscribe(self) -> Subscription:
         """Events from now on; a context manager."""
@@ -169,9 +146,11 @@ class LibtorrentTorrent:
 
         def go_on(handle: lt.torrent_handle) -> None:
             handle.clear_error()
+            if self._status.writes:
+                handle.unset_flags(lt.torrent_flags.upload_mode)  # libtorrent's own answer to a full disk
             self._status.around(handle, handle.resume)
 
-        self._stopped = False
+        self._stopped, self._status.failure = False, None
         await self._call(go_on)
 
     async def recheck(self) -> None:
@@ -184,7 +163,7 @@ class LibtorrentTorrent:
         libtorrent alone refuses to replace an existing file, but follows one that has moved already. A peer that
         asks for a block in the milliseconds between sees an error at most, which is cleared.
         """
-        old = await self._call(lambda handle: _file_path(handle, index, self._save_path))
+        old = await self._call(lambda handle: file_path(handle, index, self._save_path))
         if old == str(path):
             return
         try:
@@ -193,6 +172,7 @@ class LibtorrentTorrent:
         except OSError as error:
             raise StorageError(f"cannot move {old} to {path}: {error.strerror}", path=path) from error
         # Under its final name a file is never written to again, whatever becomes of its bytes.
+        self._status.writes = False
         await self._call(lambda handle: handle.set_flags(lt.torrent_flags.upload_mode))
         answer = await self._ask((FileRenamed, index), lambda handle: handle.rename_file(index, str(path)))
         if isinstance(answer, FileRenameFailed):
@@ -220,16 +200,18 @@ class LibtorrentTorrent:
 
     # --- for the session -------------------------------------------------------------------------------
 
-    def prepare(self, peers: Sequence[Address], web_seeds: Sequence[str], *, added_paused: bool) -> None:
-        """Says which web seeds it has, and which peers to dial as soon as the check of what is on disk is over.
+    def prepare(self, request: AddTorrent, params: lt.add_torrent_params) -> None:
+        """Says what is about to be added: which web seeds it has, and which peers to dial after the check.
 
         libtorrent dials at its next tick, except when a paused torrent is resumed: that dials at once (first byte
         after 2 ms instead of 500, measured). But a torrent whose files have to be checked never is while it is
         paused; there the peers are dialled afterwards.
         """
-        self._added_paused = added_paused
-        self._dial = () if added_paused else tuple(peers)
-        for url in web_seeds:
+        self._added_paused = bool(params.flags & lt.torrent_flags.paused)
+        self._resumed = bool(params.have_pieces)
+        self._status.writes = not params.flags & lt.torrent_flags.upload_mode
+        self._dial = () if self._added_paused else request.peers
+        for url in request.web_seeds:
             self._web_seeds.add(url)
 
     def attach(self, handle: lt.torrent_handle, leave: Callable[[lt.torrent_handle], None]) -> None:
@@ -259,6 +241,11 @@ class LibtorrentTorrent:
                 self._resolve((FileRenamed, index), event)
             case TorrentRemoved():
                 self._resolve(TorrentRemoved, event)
+            case ResumeRejected():
+                self._resumed = False
+            case StorageFailed():
+                self._status.failure = event
+                self._subscribers.publish(event)
             case MetadataReceived(metainfo):
                 self._info_hashes = metainfo.info_hashes
                 self._subscribers.publish(event)
@@ -348,12 +335,3 @@ def _add_piece(handle: lt.torrent_handle, index: int, data: bytes) -> None:
     if len(data) != info.piece_size(index):
         raise ValueError(f"piece {index} has {info.piece_size(index)} bytes, not {len(data)}")
     handle.add_piece(index, data, 0)
-
-
-def _file_path(handle: lt.torrent_handle, index: int, save_path: Path) -> str:
-    info = handle.torrent_file()
-    layout = info.layout() if info is not None else None
-    if layout is None or not 0 <= index < layout.num_files() or layout.file_flags(index) & _PAD_FILE:
-        raise ValueError(f"there is no file {index}")
-    renamed = handle.get_renamed_files()
-    return renamed.file_path(layout, index, str(save_path))

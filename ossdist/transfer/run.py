@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import DiskFullError, SourcesExhaustedError, StorageError, SwarmError
+from ossdist.errors import StorageError, SwarmError
 from ossdist.tasks import run_to_end
+from ossdist.transfer.failures import exhausted, storage_error
 from ossdist.transfer.progress import RateMeter
+from ossdist.transfer.resting import RestingWebSeeds
 from ossdist.transfer.session import (
     AddTorrent,
     CheckingDone,
@@ -31,64 +30,19 @@ from ossdist.transfer.session import (
 )
 from ossdist.transfer.tally import Tally
 from ossdist.transfer.verified import VerifiedPieces
-from ossdist.transfer.watch import (
-    GiveUp,
-    Observation,
-    Swarm,
-    Switch,
-    WatchState,
-    prefer_sequential,
-    retry_pause_s,
-    step,
-)
+from ossdist.transfer.watch import GiveUp, Observation, Swarm, Switch, WatchState, prefer_sequential, step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from ossdist.clock import Clock
     from ossdist.config import TransferConfig
     from ossdist.events import OnEvent
-    from ossdist.transfer.metainfo import Address, Metainfo
+    from ossdist.transfer.job import TransferJob
+    from ossdist.transfer.metainfo import Metainfo
     from ossdist.transfer.session import Session, Torrent, TorrentEvent, TorrentStatus
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferJob:
-    """What to transfer, and from whom.
-
-    Attributes:
-        title: For messages.
-        torrents: The torrent of each swarm; their info-hashes were compared with the signed ones.
-        save_path: Where the files are written.
-        peers: Peers that are known already.
-        trackers: Announce addresses.
-        web_seeds: BEP 19 addresses.
-        find_peers: Use DHT, LSD and PEX as far as the session has them.
-        has_data: There may be data of an earlier try on disk.
-        resume_data: What that try left of the hybrid swarm's torrent.
-        resume_trusted: It describes the files as they are; otherwise they are checked.
-    """
-
-    title: str
-    torrents: Mapping[Swarm, Metainfo]
-    save_path: Path
-    peers: tuple[Address, ...] = ()
-    trackers: tuple[str, ...] = ()
-    web_seeds: tuple[str, ...] = ()
-    find_peers: bool = True
-    has_data: bool = False
-    resume_data: bytes | None = None
-    resume_trusted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Failures:
-    """Failures of a web seed in a row, the last one after so many bytes of it."""
-
-    count: int
-    after_bytes: int
 
 
 @dataclass(slots=True)
@@ -126,10 +80,14 @@ class Transfer:
     _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
     _notes: dict[str, str] = field(default_factory=dict[str, str])
-    _web_seed_failures: dict[str, _Failures] = field(default_factory=dict[str, "_Failures"])
-    _web_seed_rests_until_s: dict[str, float] = field(default_factory=dict[str, float])
+    _resting: RestingWebSeeds = field(init=False)
     _sequential: bool = True
     _initial_bytes: int | None = None
+    _had_stopped: bool = False
+
+    def __post_init__(self) -> None:
+        """Nothing rests yet."""
+        self._resting = RestingWebSeeds(self.config)
 
     # --- the story -------------------------------------------------------------------------------------
 
@@ -139,7 +97,8 @@ class Transfer:
         Whatever else ends it, `leave` ends the torrent.
 
         Raises:
-            SourcesExhaustedError: Nobody has given anything for `TransferConfig.exhausted_after_s`.
+            SourcesExhaustedError: Nobody has given anything for `TransferConfig.exhausted_after_s`, or nobody is left
+                to ask.
             StorageError: The disk refused.
         """
         now_s = self.clock.monotonic_s()
@@ -216,20 +175,21 @@ class Transfer:
         self.swarm = swarm
         metainfo = self.job.torrents[swarm]
         self._verified = VerifiedPieces(metainfo)
-        self._sequential = True
+        self._sequential, self._had_stopped = True, False
         torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
                 save_path=self.job.save_path,
                 peers=self.job.peers,
                 trackers=self.job.trackers,
-                web_seeds=tuple(url for url in self.job.web_seeds if url not in self._web_seed_rests_until_s),
+                web_seeds=self._resting.awake(self.job.web_seeds),
                 sequential=True,
                 dht=self.job.find_peers,
                 lsd=self.job.find_peers,
                 pex=self.job.find_peers,
                 resume_data=self.job.resume_data if swarm is Swarm.HYBRID else None,
                 resume_trusted=self.job.resume_trusted and not self._left_a_swarm,
+                resume_peers=self.job.find_peers,
             )
         )
         self._torrent = torrent
@@ -253,23 +213,30 @@ class Transfer:
                     await self._note_all_verified()
                     return None
                 now_s = self.clock.monotonic_s()
-                checking = status.state is TorrentState.CHECKING
-                watch, decision = step(
-                    watch,
-                    Observation(now_s, status.bytes_done, self._verified_bytes, checking=checking),
-                    self.config,
-                    can_switch=len(self.job.torrents) > 1,
+                seen = Observation(
+                    now_s,
+                    status.bytes_done,
+                    self._verified_bytes,
+                    checking=status.state is TorrentState.CHECKING,
+                    hopeless=self._hopeless(status),
                 )
+                watch, decision = step(watch, seen, self.config, can_switch=len(self.job.torrents) > 1)
                 if isinstance(decision, Switch):
                     self.on_event(events.SwarmSwitched(decision.swarm.value, decision.reason))
                     return watch
                 if isinstance(decision, GiveUp):
-                    raise self._exhausted(status, decision.waited_s)
+                    raise exhausted(self.job, status, self._notes, waited_s=decision.waited_s)
                 if now_s >= next_save_s:
                     await self._save_resume(torrent)
                     next_save_s = now_s + self.config.resume_save_s
-                await self._retry_web_seeds(torrent, now_s)
+                for url in self._resting.put_back(self.tally, now_s=now_s):
+                    await torrent.add_web_seed(url)
                 await self._follow_events(torrent, subscription.next, until_s=now_s + self.config.poll_s)
+
+    def _hopeless(self, status: TorrentStatus) -> bool:
+        """Nobody is left to ask, and nobody can come."""
+        alone = self.job.names_mirrors_alone and not self.session.listen_port and not status.peers
+        return alone and self._resting.all_banned(self.job.web_seeds)
 
     async def _follow_events(
         self, torrent: Torrent, next_event: Callable[[], Awaitable[TorrentEvent]], *, until_s: float
@@ -303,24 +270,25 @@ class Transfer:
                 self._notes.setdefault(str(address), reason)
             case WebSeedFailed(url, reason, banned):
                 self._note_failure(url, reason)
-                self._let_rest(url, for_good=banned)
+                self._resting.take_out(url, self.tally, now_s=self.clock.monotonic_s(), for_good=banned)
                 await torrent.remove_web_seed(url)
             case StorageFailed() as failure:
-                raise _storage_error(failure, self.job.save_path)
+                raise storage_error(failure, self.job.save_path)
             case _:
                 pass
 
     async def _look(self, torrent: Torrent, rate: RateMeter) -> TorrentStatus:
         status, peers = await torrent.status(), await torrent.peers()
         self.status = status
+        # The event says what came first, so it has until the next look; then it is one of those that were lost.
+        if status.error and self._had_stopped:
+            raise storage_error(StorageFailed(status.error_path, status.errno, status.error), self.job.save_path)
+        self._had_stopped = bool(status.error)
         self.tally.note(peers)
         if self._initial_bytes is None and status.state is not TorrentState.CHECKING:
             self._initial_bytes = max(0, status.bytes_done - status.payload_download) if self.job.has_data else 0
             if self._initial_bytes:
-                self.on_event(events.Resumed(self._initial_bytes, rechecked=not self.job.resume_trusted))
-        for url, failed in tuple(self._web_seed_failures.items()):
-            if self.tally.by_source.get(url, 0) > failed.after_bytes:
-                del self._web_seed_failures[url]
+                self.on_event(events.Resumed(self._initial_bytes, rechecked=not torrent.resumed))
         wanted = prefer_sequential(peers)
         if wanted != self._sequential:
             await torrent.set_sequential(enabled=wanted)
@@ -341,24 +309,10 @@ class Transfer:
         )
         return status
 
-    # --- web seeds -------------------------------------------------------------------------------------
-
-    def _let_rest(self, url: str, *, for_good: bool) -> None:
-        """libtorrent never asks a web seed again that refused once, so we take it out and put it back later."""
-        failures = self._web_seed_failures[url].count + 1 if url in self._web_seed_failures else 1
-        self._web_seed_failures[url] = _Failures(failures, self.tally.by_source.get(url, 0))
-        pause_s = math.inf if for_good else retry_pause_s(failures, self.config)
-        self._web_seed_rests_until_s[url] = self.clock.monotonic_s() + pause_s
-
     def _note_failure(self, source: str, reason: str) -> None:
         self._notes[source] = reason
         self.failures[source] = self.failures.get(source, 0) + 1
         self.on_event(events.SourceFailed(source, reason))
-
-    async def _retry_web_seeds(self, torrent: Torrent, now_s: float) -> None:
-        for url in [url for url, until_s in self._web_seed_rests_until_s.items() if until_s <= now_s]:
-            del self._web_seed_rests_until_s[url]
-            await torrent.add_web_seed(url)
 
     # --- verified bytes --------------------------------------------------------------------------------
 
@@ -379,26 +333,3 @@ class Transfer:
     async def _notify(self) -> None:
         async with self.more:
             self.more.notify_all()
-
-    def _exhausted(self, status: TorrentStatus, waited_s: float) -> SourcesExhaustedError:
-        attempts = {f"{status.peers} connected peer(s)": "gave nothing"} if status.peers else {}
-        for url in (*self.job.trackers, *self.job.web_seeds):
-            attempts[url] = self._notes.get(url, "no answer that helped")
-        for address in self.job.peers:
-            attempts[str(address)] = self._notes.get(str(address), "no connection, or nothing came")
-        return SourcesExhaustedError(
-            self.job.title,
-            bytes_done=status.bytes_done,
-            bytes_total=status.bytes_total,
-            waited_s=waited_s,
-            attempts=attempts | self._notes,
-        )
-
-
-def _storage_error(failure: StorageFailed, save_path: Path) -> StorageError:
-    path = Path(failure.path) if failure.path else save_path
-    if failure.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFullError(path)
-    return StorageError(
-        f"the disk refused {path}: {failure.reason}. What was fetched is kept; mend it and run it again.", path=path
-    )

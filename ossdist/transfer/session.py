@@ -34,9 +34,10 @@ class AddTorrent:
             are never written to: a piece that turns out to be wrong stays missing.
         sequential: Ask for pieces in order (see `ossdist.transfer.watch.prefer_sequential`).
         dht, lsd, pex: Which ways of finding peers this torrent may use, as far as the session has them.
-        resume_data: From `Torrent.resume_data`.
+        resume_data: From `Torrent.resume_data`. If they are damaged, or of another torrent, the files are checked.
         resume_trusted: The files have not changed since it was taken. Otherwise only its peers are used, and the
             files are checked.
+        resume_peers: Dial the peers that the resume data remember.
     """
 
     source: Metainfo | str
@@ -52,6 +53,7 @@ class AddTorrent:
     pex: bool = True
     resume_data: bytes | None = None
     resume_trusted: bool = False
+    resume_peers: bool = True
 
 
 # --- what it is like now ---------------------------------------------------------------------------------
@@ -85,6 +87,8 @@ class TorrentStatus:
         failed_bytes: Received and thrown away because a piece's hash was wrong.
         redundant_bytes: Received twice.
         distributed_copies: Full copies among connected peers; -1 if that is not known.
+        errno: The operating system's number of ``error``, 0 if there is none.
+        error_path: Which file ``error`` is about, or an empty string.
     """
 
     state: TorrentState
@@ -101,6 +105,8 @@ class TorrentStatus:
     failed_bytes: int = 0
     redundant_bytes: int = 0
     distributed_copies: float = -1.0
+    errno: int = 0
+    error_path: str = ""
 
 
 class PeerKind(Enum):
@@ -291,6 +297,11 @@ class Torrent(Protocol):
     @property
     def info_hashes(self) -> InfoHashes:
         """Its identity."""
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """The resume data spared it the check of what is on disk; known as soon as that would be over."""
         ...
 
     def subscribe(self) -> Subscription:

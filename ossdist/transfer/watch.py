@@ -62,12 +62,14 @@ class Observation:
         bytes_done: What is here, pieces under way counted.
         verified_bytes: What of it is verified.
         checking: What is on disk is still being checked; nothing can arrive.
+        hopeless: Nobody is left to ask in any swarm, and nobody can come.
     """
 
     now_s: float
     bytes_done: int
     verified_bytes: int
     checking: bool
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def step(
     elif seen.bytes_done > state.best_bytes:
         return replace(state, best_bytes=seen.bytes_done, news_at_s=seen.now_s), Stay()
     waited_s = seen.now_s - state.news_at_s
-    if waited_s >= config.exhausted_after_s:
+    if seen.hopeless or waited_s >= config.exhausted_after_s:
         return state, GiveUp(waited_s)
     here_s = seen.now_s - max(state.news_at_s, state.joined_at_s)
     # Each swarm gets its turn before the transfer gives up.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from ossdist.swarm.alerts import (
     convert,
 )
 from ossdist.swarm.settings import session_params
+from ossdist.swarm.snapshots import os_error_number
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import (
@@ -38,7 +40,7 @@ from tests.programs.nginx import Nginx
 from tests.programs.payload import tree_digests
 from tests.programs.ports import free_port
 from tests.programs.spawn import installed
-from tests.swarm.worlds import DEADLINE_S, LOOPBACK, until_finished
+from tests.swarm.worlds import DEADLINE_S, LOOPBACK, until_checked, until_finished
 from tests.torrents import NAME, several, single
 
 if TYPE_CHECKING:
@@ -77,6 +79,33 @@ async def test_lost_alerts_do_not_stop_a_transfer(tmp_path: Path) -> None:
         assert all(await leech.pieces())
         await leech.remove()
     assert tree_digests(tmp_path / "leech") == payload.digests
+
+
+@asynchronous
+async def test_a_full_disk_shows_in_the_status_though_its_alert_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = single(tmp_path / "seed")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / NAME).symlink_to("/dev/full")
+    async with await LibtorrentSession.open(LOOPBACK) as seeder, await LibtorrentSession.open(LOOPBACK) as leecher:
+        await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+        leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=full))
+        await until_checked(leech)
+        with monkeypatch.context() as patch:
+            patch.setattr("ossdist.swarm.session.convert", _drop)
+            await leech.connect(Address("127.0.0.1", seeder.listen_port))
+            async with asyncio.timeout(DEADLINE_S):
+                while not (status := await leech.status()).error:
+                    pass
+        assert (status.error, status.errno, status.error_path) == ("it cannot be written to", 0, "")
+
+
+def test_only_the_operating_systems_errors_have_its_numbers() -> None:
+    assert os_error_number(lt.error_code(errno.ENOSPC, lt.generic_category())) == errno.ENOSPC
+    assert os_error_number(lt.error_code(errno.ENOSPC, lt.system_category())) == errno.ENOSPC
+    assert os_error_number(lt.error_code(errno.ENOSPC, lt.libtorrent_category())) == 0
 
 
 @asynchronous

@@ -18,7 +18,7 @@ from ossdist.config import SwarmConfig
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
 from ossdist.swarm import LibtorrentSession
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import CheckingDone, Finished, TorrentState
+from ossdist.transfer.session import AddTorrent, CheckingDone, Finished, PieceVerified, TorrentState
 from tests.programs.nginx import Nginx
 from tests.programs.opentracker import Opentracker
 from tests.programs.ports import free_port
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ossdist.transfer.metainfo import Metainfo
     from ossdist.transfer.session import Session, Torrent, TorrentEvent
     from ossdist.transfer.subscription import Subscription
+    from tests.torrents import Payload
 
 _P = ParamSpec("_P")
 
@@ -224,3 +225,20 @@ async def events_until(subscription: Subscription, *kinds: type[TorrentEvent]) -
             seen.append(await subscription.next())
             missing.discard(type(seen[-1]))
     return seen
+
+
+def pieces_in(seen: list[TorrentEvent]) -> list[int]:
+    """The pieces that were verified, in order."""
+    return [event.index for event in seen if isinstance(event, PieceVerified)]
+
+
+async def partial(world: World, payload: Payload, pieces: range) -> tuple[Session, Torrent, Path]:
+    """A torrent with these pieces alone, and its folder."""
+    session, target = await world.session(), world.new_folder()
+    torrent = await session.add(AddTorrent(source=payload.hybrid, save_path=target))
+    await until_checked(torrent)
+    with torrent.subscribe() as subscription:
+        for index in pieces:
+            await torrent.add_piece(index, payload.piece(payload.hybrid, index))
+            await subscription.until(PieceVerified, timeout_s=DEADLINE_S)
+    return session, torrent, target

@@ -15,9 +15,10 @@ from ossdist.release.model import File, HybridTorrent, Release, V1Torrent
 from ossdist.release.report import BytesFrom, Outcome, SourceReport
 from ossdist.release.trust import Listing, SignedBy, TrustedRelease
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
+from ossdist.transfer.job import TransferJob
 from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
 from ossdist.transfer.outcome import download_report
-from ossdist.transfer.run import Transfer, TransferJob
+from ossdist.transfer.run import Transfer
 from ossdist.transfer.session import PeerKind
 from ossdist.transfer.watch import Swarm
 from tests.releases import root_of

@@ -178,3 +178,20 @@ def test_each_swarm_has_its_turn_however_short_the_time() -> None:
         if isinstance(decision, GiveUp):
             break
     assert seen.index(Switch) < seen.index(GiveUp)
+
+
+def test_when_nobody_is_left_to_ask_it_gives_up_at_once() -> None:
+    hopeless = Observation(100.5, 0, 0, checking=False, hopeless=True)
+    for can_switch in (True, False):
+        assert step(BEGIN, hopeless, CONFIG, can_switch=can_switch)[1] == GiveUp(0.5)
+
+
+def test_when_nobody_is_left_to_ask_the_check_still_comes_first() -> None:
+    checking = Observation(100.5, 0, 0, checking=True, hopeless=True)
+    assert step(BEGIN, checking, CONFIG, can_switch=True)[1] == Stay()
+
+
+def test_what_still_arrives_is_waited_for_though_nobody_is_left() -> None:
+    state, decision = step(BEGIN, Observation(101, 5, 0, checking=False, hopeless=True), CONFIG, can_switch=True)
+    assert decision == Stay()
+    assert step(state, Observation(102, 5, 0, checking=False, hopeless=True), CONFIG, can_switch=True)[1] == GiveUp(1)
