@@ -100,7 +100,7 @@ class Delivery:
             web_seeds=self.web_seeds if self.config.mirrors_enabled else (),
             find_peers=self.config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
-            resume_trusted=resume is not None and resume.trusted and not copied,
+            resume_trusted=resume is not None and resume.trusted and not copied and not right,
             has_data=workspace.has_data,
         )
         return Transfer(

@@ -12,13 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.vectors.refused_documents import refused_documents
-from tools.vectors.refused_payloads import refused_payloads
-from tools.vectors.refused_states import refused_states
-
 from tools.vectors.accepted import accepted
 from tools.vectors.keyring import Keyring
+from tools.vectors.refused_documents import refused_documents
+from tools.vectors.refused_payloads import refused_payloads
 from tools.vectors.refused_signatures import refused_signatures
+from tools.vectors.refused_states import refused_states
 from tools.vectors.vector import EXPECT, require_distinct
 from tools.vectors.workshop import Workshop
 
