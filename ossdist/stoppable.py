@@ -21,7 +21,8 @@ async def in_thread(work: Callable[[Callable[[], None]], _T]) -> _T:
 
     Args:
         work: Gets a function to call wherever it may stop; it raises what ends the work if this was cancelled. Work
-            that is not stopped by it has come too far: what came of it counts, and not the cancellation.
+            that is not stopped by it has come too far: what came of it counts, and the cancellation reaches the
+            caller where it waits for the next time.
     """
     stop = threading.Event()
 
@@ -29,13 +30,24 @@ async def in_thread(work: Callable[[Callable[[], None]], _T]) -> _T:
         if stop.is_set():
             raise _StoppedError
 
-    running = asyncio.get_running_loop().run_in_executor(None, work, check)
+    loop = asyncio.get_running_loop()
+    running = loop.run_in_executor(None, work, check)
     while not running.done():
         try:
             await asyncio.wait([running])
         except asyncio.CancelledError:
             stop.set()
     try:
-        return running.result()
+        result = running.result()
     except _StoppedError:
         raise asyncio.CancelledError from None
+    if stop.is_set() and (task := asyncio.current_task()) is not None:
+        loop.call_soon(_cancel_again, task)
+    return result
+
+
+def _cancel_again(task: asyncio.Task[object]) -> None:
+    """Delivers what was put off, unless whoever asked for it (a timeout, a group) has taken it back."""
+    if task.cancelling() and not task.done():
+        task.uncancel()  # so that it counts once
+        task.cancel()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ossdist.release.update import TrustedChannel
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-"""gpg dates signatures by the machine's clock."""
+"""When the tests began. gpg dates signatures by the machine's clock, which goes on from here."""
 
 
 def channel_of(*entries: ReleaseEntry, serial: int, expires: datetime = NOW + DAY) -> Channel:
@@ -36,13 +36,14 @@ def channel_of(*entries: ReleaseEntry, serial: int, expires: datetime = NOW + DA
 
 @dataclass
 class PatientClock:
-    """A clock that shows one time and whose pauses take none, but may change the world."""
+    """A clock that goes on from the time it is set to, as gpg's does, and whose pauses take none."""
 
     time: datetime = NOW
+    """The time that it shows at the machine's ``NOW``."""
     pauses: list[float] = field(default_factory=list[float])
 
     def now(self) -> datetime:
-        return self.time
+        return self.time + (datetime.now(UTC) - NOW)
 
     def monotonic_s(self) -> float:
         return 0.0
