@@ -156,7 +156,8 @@ class Client:
             on_event: Is told how it goes.
 
         Raises:
-            TrustError: A document is not signed as the root demands, has expired, or is not the listed one.
+            TrustError: A document is not signed as the root demands, has expired, or is not the listed one; or a file's
+                upstream signature does not hold.
             FormatError: A document or torrent is malformed.
             NotFoundError: The channel has no such release.
             SourceError: Nobody gives a document or the payload.
@@ -191,7 +192,8 @@ class Client:
 
         Raises:
             FormatError: It is no torrent, or carries no release.
-            TrustError: The release is not signed as the root demands, or the root has expired.
+            TrustError: The release is not signed as the root demands, the root has expired, or a file's upstream
+                signature does not hold.
             IntegrityError: The release signs another torrent, or a whole file is not the signed one.
             SourceError: Nobody gives the payload.
             StorageError: The torrent cannot be read, the disk is full, or the target cannot be written to.
@@ -231,6 +233,7 @@ class Client:
         right = await delivery.already_right()
         if len(right) == len(release.release.files):
             transfer = None
+            upstream = await delivery.check_upstream(transfer)
             await asyncio.to_thread(sweep, to, release.release.hybrid.info_hash_v2)
         else:
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
@@ -238,12 +241,13 @@ class Client:
                 transfer = await delivery.plan(right, workspace)
                 async with leaving_on_failure(transfer, workspace):
                     await delivery.transfer_and_verify(transfer)
+                    upstream = await delivery.check_upstream(transfer)
                     await run_to_end(self._replace(delivery, transfer, workspace))
         if share if share is not None else self._config.seed_after:
             await self._share(release, torrents, to, transfer)
         elif transfer is not None:
             await transfer.leave(keep_state=False)
-        return download_report(release, to, transfer, seconds=self._clock.monotonic_s() - started_s)
+        return download_report(release, to, transfer, upstream=upstream, seconds=self._clock.monotonic_s() - started_s)
 
     async def seed(
         self, name: str, *, version: str | None = None, folder: Path, on_event: OnEvent = _ignore

@@ -17,6 +17,7 @@ from ossdist.store.reuse import copy_file, copy_from_channel
 from ossdist.tasks import run_to_end
 from ossdist.transfer.job import TransferJob
 from ossdist.transfer.run import Transfer
+from ossdist.upstream import check_upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
     from ossdist.release import model
+    from ossdist.release.report import Check
     from ossdist.release.trust import TrustedRelease
     from ossdist.store.workspace import Workspace
     from ossdist.transfer.metainfo import Address, Metainfo
@@ -137,6 +139,27 @@ class Delivery:
             paths = paths_in_torrent(self.release.release)
             for file in self.release.release.files:
                 await asyncio.to_thread(check_length, _expected(file, transfer.job.save_path / paths[file.path]))
+
+    async def check_upstream(self, transfer: Transfer | None) -> dict[str, Check]:
+        """Checks the signatures of the project that made the files, as far as the release carries them.
+
+        Args:
+            transfer: What brought the files; None if they stand under their final names.
+
+        Returns:
+            The check of each file, by its path in the release.
+
+        Raises:
+            UpstreamSignatureError: A file's does not hold.
+            FormatError: One of the release's upstream keys is malformed.
+        """
+        release = self.release.release
+        if transfer is None:
+            places = {file.path: self.to / file.path for file in release.files}
+        else:
+            paths = paths_in_torrent(release)
+            places = {file.path: transfer.job.save_path / paths[file.path] for file in release.files}
+        return await asyncio.to_thread(check_upstream, release, places, clock=self.clock)
 
     async def _hash_files(self, transfer: Transfer) -> None:
         paths = paths_in_torrent(self.release.release)

@@ -103,6 +103,24 @@ class SignatureError(TrustError):
         self.refused = tuple(refused)
 
 
+class UpstreamSignatureError(TrustError):
+    """The project that made a file did not sign it, although the release says so.
+
+    Attributes:
+        path: The file's path in the release.
+        refused: What is wrong with each signature.
+    """
+
+    def __init__(self, *, document: str, path: str, refused: Sequence[str]) -> None:
+        super().__init__(
+            f"{document}: the upstream signature of {path} does not hold ({'; '.join(refused)}). Do not use the file; "
+            "tell the publisher, who has to publish what upstream signed, or to leave that signature out.",
+            document=document,
+        )
+        self.path = path
+        self.refused = tuple(refused)
+
+
 class ExpiredError(TrustError):
     """The document was valid once, and is not any more.
 

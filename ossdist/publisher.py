@@ -24,6 +24,7 @@ from ossdist.release_spec import ReleaseSpec, check_spec
 from ossdist.signing_keys import SigningKeys, beside
 from ossdist.staged_release import stage
 from ossdist.stoppable import in_thread
+from ossdist.upstream import check_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +127,9 @@ class Publisher:
             TrustError: The channel in the folder is not signed as its root demands, or the root has expired.
             NotFoundError: There is no channel in the folder, or a file does not exist.
             StorageError: A file cannot be read or is no regular file, or the folder cannot be written to.
-            SigningError: A key cannot sign, or the channel's root does not list enough of the keys.
+            SigningError: A key cannot sign, the channel's root does not list enough of the keys, or an upstream key is
+                not in the keyring.
+            UpstreamSignatureError: An upstream signature is not by one of the upstream keys over its file.
         """
         return await in_thread(lambda check: self._publish(spec, on_progress or (lambda _: None), check))
 
@@ -225,8 +228,15 @@ class Publisher:
             check_spec(spec)
             with self._folder.staging() as staging:
                 staged = stage(
-                    spec, staging, channel=root.channel, issued=self._now(), on_progress=on_progress, check=check
+                    spec,
+                    staging,
+                    channel=root.channel,
+                    issued=self._now(),
+                    upstream_keys=self._keys.others(spec.upstream_keys),
+                    on_progress=on_progress,
+                    check=check,
                 )
+                check_upstream(staged.release, {path: staged.payload / path for path in spec.files}, clock=self._clock)
                 check()
                 signatures = self._keys.sign(staged.document, root.roles.release)
                 digest = hashlib.sha256(staged.document).hexdigest()

@@ -68,6 +68,14 @@ class SigningKeys:
         wanted = dict.fromkeys(key for role in (roles.root, roles.channel, roles.release) for key in role.keys)
         return {key: self._public_key(key, known or {}) for key in wanted}
 
+    def others(self, fingerprints: Sequence[str]) -> dict[str, str]:
+        """Armored public keys of other people that the keyring holds, by primary fingerprint.
+
+        Raises:
+            SigningError: It does not hold one.
+        """
+        return {key: self._signer.export_public_key(key) for key in fingerprints}
+
     def _public_key(self, fingerprint: str, known: Mapping[str, str]) -> str:
         try:
             return self._signer.export_public_key(fingerprint)

@@ -7,9 +7,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ossdist.release import layout, model
 from ossdist.release.torrents import torrent_name, web_seed
-from ossdist.release_spec import manifest_of, opened
+from ossdist.release_spec import manifest_of, opened, upstream_signatures
 from ossdist.store.files import writing
 from ossdist.swarm.metainfo import dress, make_torrents
 
@@ -64,6 +66,7 @@ def stage(
     *,
     channel: str,
     issued: datetime,
+    upstream_keys: Mapping[str, str],
     on_progress: Callable[[float], None],
     check: Callable[[], None],
 ) -> StagedRelease:
@@ -74,6 +77,7 @@ def stage(
         staging: An empty folder.
         channel: The channel's name.
         issued: Its date.
+        upstream_keys: Armored, by primary fingerprint.
         on_progress: Called with the finished share of the torrents' hashing, 0 to 1.
         check: Called again and again; what it raises ends this.
 
@@ -88,7 +92,11 @@ def stage(
         on_progress(done)
 
     payload = staging / layout.folder_name(spec.name, spec.version)
-    files = _copy_in(spec.files, payload, check)
+    signatures = upstream_signatures(spec)
+    files = [
+        msgspec.structs.replace(file, upstream_signature=signatures.get(file.path))
+        for file in _copy_in(spec.files, payload, check)
+    ]
     torrents = make_torrents(
         payload,
         [(file.path, file.length) for file in files],
@@ -97,7 +105,9 @@ def stage(
         on_progress=checked_progress,
     )
     hybrid, v1 = _torrent_identities(torrents)
-    release = manifest_of(spec, files, channel=channel, hybrid=hybrid, v1=v1, issued=issued)
+    release = manifest_of(
+        spec, files, channel=channel, hybrid=hybrid, v1=v1, issued=issued, upstream_keys=upstream_keys
+    )
     document = model.encode(release)
     staged = StagedRelease(payload, release, document, torrents)
     model.decode_release(document, document=staged.path)  # what a client would refuse is refused here already

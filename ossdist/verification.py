@@ -12,7 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ossdist.clock import Clock, SystemClock
-from ossdist.errors import FormatError, NotFoundError, StorageError, TorrentMismatchError, TrustError
+from ossdist.errors import (
+    FormatError,
+    NotFoundError,
+    StorageError,
+    TorrentMismatchError,
+    TrustError,
+    UpstreamSignatureError,
+)
 from ossdist.release import layout, model, trust, update
 from ossdist.release.channel import MAX_CHANNEL_BYTES
 from ossdist.release.report import Check, Outcome, VerificationReport
@@ -23,6 +30,7 @@ from ossdist.store.pieces import PieceHasher, TreeHasher
 from ossdist.store.trust_file import read_root
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES, load_metainfo
 from ossdist.transfer.outcome import signature_check
+from ossdist.upstream import UPSTREAM_SIGNATURE, check_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +82,7 @@ def verify_file(
             _require_file(file)
             checks += [Check(name, Outcome.SKIPPED, _NO_RELEASE) for name in ("path", "length", "sha256")]
             return VerificationReport(str(file), tuple(checks))
-        checks += _payload_checks(file, trusted, path, _torrent_of(trusted, release, torrent))
+        checks += _payload_checks(file, trusted, path, _torrent_of(trusted, release, torrent), clock)
         if channel is None:
             checks.append(Check("channel", Outcome.SKIPPED, "no channel was given", required=False))
         else:
@@ -148,7 +156,9 @@ def _signers(signed_by: trust.SignedBy) -> str:
 # --- the file --------------------------------------------------------------------------------------------
 
 
-def _payload_checks(file: Path, trusted: TrustedRelease, path: str | None, torrent: _Torrent) -> list[Check]:
+def _payload_checks(
+    file: Path, trusted: TrustedRelease, path: str | None, torrent: _Torrent, clock: Clock
+) -> list[Check]:
     size = _require_file(file)
     signed, found = _find(trusted.release, file, path)
     if signed is None:
@@ -167,7 +177,15 @@ def _payload_checks(file: Path, trusted: TrustedRelease, path: str | None, torre
         *torrent.checks,
         pieces.check() if pieces is not None and same_length else _no_pieces("pieces v1", torrent, same_length),
         tree.check() if tree is not None and same_length else _no_pieces("pieces v2", torrent, same_length),
+        _upstream_check(trusted.release, signed.path, file, clock),
     ]
+
+
+def _upstream_check(release: model.Release, path: str, file: Path, clock: Clock) -> Check:
+    try:
+        return check_upstream(release, {path: file}, clock=clock)[path]
+    except (UpstreamSignatureError, FormatError) as error:
+        return Check(UPSTREAM_SIGNATURE, Outcome.FAIL, str(error))
 
 
 def _compare(name: str, expected: str, actual: str) -> Check:

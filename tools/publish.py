@@ -17,7 +17,7 @@ import asyncio
 import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import _script
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 _KEY_HELP = "signs what the root lets it: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
+_UPSTREAM_HELP = "the signature of the project that made FILE (.asc, .sig): its users check it too"
+_UPSTREAM_KEY_HELP = "the key that it is by; your keyring holds it (gpg --import)"
 _VALIDITY = timedelta(days=30)
 _NO_SOURCES = (
     "Neither --mirror nor --tracker was given: this release comes from the channel's own address alone, and from "
@@ -53,6 +55,8 @@ class _Arguments(_script.Arguments):
     mirror: list[str]
     tracker: list[str]
     depends: list[model.Dependency]
+    upstream_signature: list[Path]
+    upstream_key: list[str]
     gnupghome: Path | None
     refresh: bool
     withdraw: str | None
@@ -94,15 +98,21 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     repeated.add_argument(
         "--depends", action="append", type=_dependency, default=[], metavar="PURL [VERSIONS]", help="in one argument"
     )
+    repeated.add_argument(
+        "--upstream-signature", action="append", type=_script.file, default=[], metavar="FILE.asc", help=_UPSTREAM_HELP
+    )
+    repeated.add_argument(
+        "--upstream-key", action="append", type=_script.fingerprint, default=[], metavar="FPR", help=_UPSTREAM_KEY_HELP
+    )
     _script.add_json_argument(parser)
     args = parser.parse_args(argv, namespace=_Arguments())
-    described = (args.files, args.name, args.version, args.purl, args.mirror, args.tracker, args.depends)
+    sources = (args.mirror, args.tracker, args.depends, args.upstream_signature, args.upstream_key)
     if args.refresh:
-        if any(described):
+        if any((args.files, args.name, args.version, args.purl, *sources)):
             parser.error("--refresh changes nothing but dates: it takes no FILE, and nothing that describes a release")
         return args, None
     if args.withdraw is not None:
-        if not (args.name and args.version) or any((args.files, args.purl, args.mirror, args.tracker, args.depends)):
+        if not (args.name and args.version) or any((args.files, args.purl, *sources)):
             parser.error("--withdraw takes --name and --version, and nothing else that describes a release")
         return args, None
     if not args.files:
@@ -138,7 +148,20 @@ def _spec(args: _Arguments) -> ReleaseSpec:
         mirrors=tuple(model.Mirror(url=url) for url in args.mirror),
         trackers=tuple(args.tracker),
         dependencies=tuple(args.depends),
+        upstream_signatures=_upstream_signatures(args.upstream_signature, files),
+        upstream_keys=tuple(args.upstream_key),
     )
+
+
+def _upstream_signatures(given: Sequence[Path], files: dict[str, Path]) -> dict[str, Path]:
+    """Which file each is of: the one that is called like it, but for its last suffix."""
+    found: dict[str, Path] = {}
+    for place in given:
+        paths = [path for path in files if PurePosixPath(path).name == place.stem]
+        if len(paths) != 1:
+            raise ValueError(f"{place} is the signature of a file {place.stem}, and of {len(paths)} such ones")
+        found[paths[0]] = place
+    return found
 
 
 def _files(given: Sequence[Path]) -> dict[str, Path]:
@@ -204,18 +227,10 @@ async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
     await asyncio.to_thread(_require_publishable, args, spec)
     if is_new:
         await publisher.create(args.channel_name)
-        _stop_if_interrupted()
     published = await publisher.publish(spec)
     if not spec.mirrors and not spec.trackers:
         print(_NO_SOURCES, file=sys.stderr)
     return _Result(published, is_new, _channel(args.channel_dir))
-
-
-def _stop_if_interrupted() -> None:
-    """A channel that is all but made is finished in spite of an interrupt; the release is not begun then."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _channel(folder: Path) -> Channel:

@@ -53,6 +53,15 @@ def check_public_key(block: bytes) -> None:
         raise ValueError("holds something else than one public key")
 
 
+def armored_signature(data: bytes) -> bytes:
+    """A binary signature, as a ``.sig`` file holds it, in armor; what is no binary OpenPGP data stays as it is."""
+    if not data or not data[0] & 0x80:
+        return data
+    body = base64.b64encode(data).decode()
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return "\n".join(["-----BEGIN PGP SIGNATURE-----", "", *lines, "-----END PGP SIGNATURE-----", ""]).encode()
+
+
 def _dearmor(block: bytes, kind: str) -> bytes:
     if not block.strip():
         raise ValueError("is empty")

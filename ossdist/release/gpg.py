@@ -173,6 +173,15 @@ class Gpg(gnupg.GPG):
             reason = f"is version {self.version}, at least 2.2 is needed"
             raise ProgramMissingError(program, reason, "Install GnuPG 2: apt-get install gpg")
 
+    def verify_detached(self, signature: Path, document: bytes | Path) -> gnupg.StatusHandler:
+        """What gpg says of the signatures in one file over bytes, or over another file, which only gpg reads."""
+        if isinstance(document, bytes):
+            return self.verify_data(str(signature), document)
+        result = _Answer(self)
+        process = self._open_subprocess(["--verify", str(signature), str(document.absolute())])
+        self._collect_output(process, result, stdin=process.stdin)
+        return result
+
     def _open_subprocess(
         self,
         args: Sequence[str],

@@ -28,6 +28,7 @@ Sha1Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 Sha256Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-F]{40}\Z")]
 """Primary fingerprint of an OpenPGP v4 key, 40 upper-case hexadecimal digits."""
+PublicKey = Annotated[str, msgspec.Meta(max_length=64 << 10)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}\Z")]
 Length = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
@@ -88,22 +89,24 @@ class Root(Document, frozen=True, kw_only=True):
     channel: Name
     serial: Serial
     expires: Timestamp
-    keys: dict[Fingerprint, Annotated[str, msgspec.Meta(max_length=64 << 10)]]
+    keys: dict[Fingerprint, PublicKey]
     roles: Roles
 
 
-class File(Document, frozen=True, kw_only=True):
+class File(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One payload file.
 
     Attributes:
         path: Relative to the folder into which the release is installed, with ``/``.
         length: In bytes.
         sha256: Of the whole file.
+        upstream_signature: The file's armored detached OpenPGP signature by the project that made it, if there is one.
     """
 
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=layout.MAX_PATH_BYTES)]
     length: Length
     sha256: Sha256Hex
+    upstream_signature: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SIGNATURE_BYTES)] | None = None
 
 
 class HybridTorrent(Document, frozen=True, kw_only=True):
@@ -163,6 +166,7 @@ class Release(Document, frozen=True, kw_only=True):
         trackers: Announce addresses.
         mirrors: HTTP copies.
         dependencies: What it needs.
+        upstream_keys: Armored public keys of the project that made the files, by primary fingerprint.
     """
 
     format: Literal["ossdist-release-1"] = "ossdist-release-1"
@@ -177,6 +181,7 @@ class Release(Document, frozen=True, kw_only=True):
     trackers: Annotated[tuple[Url, ...], msgspec.Meta(max_length=64)] = ()
     mirrors: Annotated[tuple[Mirror, ...], msgspec.Meta(max_length=1000)] = ()
     dependencies: Annotated[tuple[Dependency, ...], msgspec.Meta(max_length=10_000)] = ()
+    upstream_keys: Annotated[dict[Fingerprint, PublicKey], msgspec.Meta(max_length=16)] = {}
 
     @property
     def length(self) -> int:
@@ -235,6 +240,10 @@ def decode_release(data: bytes, *, document: str = "release.json") -> Release:
             raise FormatError(f"mirror {mirror.url!r} has a query, so no path can follow it", document=document)
     for tracker in release.trackers:
         check_url(tracker, schemes=("http", "https", "udp"), document=document)
+    signed = any(file.upstream_signature is not None for file in release.files)
+    if signed != bool(release.upstream_keys):
+        there, missing = ("upstream signatures", "key") if signed else ("upstream keys", "signature")
+        raise FormatError(f"it has {there}, but no upstream {missing}", document=document)
     return release
 
 

@@ -58,6 +58,7 @@ class GpgVerifier:
     Args:
         keys: The root, or its armored public keys by primary fingerprint.
         clock: Says which signatures are dated in the future.
+        document: Which document holds the keys, for messages.
         gpg: Name or path of the program.
         timeout_s: After how long a gpg that does not answer is killed.
 
@@ -68,11 +69,18 @@ class GpgVerifier:
     """
 
     def __init__(
-        self, keys: Root | Mapping[str, str], *, clock: Clock, gpg: str = "gpg", timeout_s: float = 20.0
+        self,
+        keys: Root | Mapping[str, str],
+        *,
+        clock: Clock,
+        document: str = layout.ROOT,
+        gpg: str = "gpg",
+        timeout_s: float = 20.0,
     ) -> None:
         blocks = keys.keys if isinstance(keys, Root) else keys
         for fingerprint, block in blocks.items():
-            _check_key_block(fingerprint, block)
+            _check_key_block(fingerprint, block, document)
+        self._document = document
         self._clock = clock
         self._fingerprints = tuple(blocks)
         self._home = TemporaryHome()
@@ -96,8 +104,12 @@ class GpgVerifier:
         self._closed = True
         self._home.close()
 
-    def verify(self, document: bytes, signatures: Sequence[bytes]) -> list[CheckedSignature]:
+    def verify(self, document: bytes | Path, signatures: Sequence[bytes]) -> list[CheckedSignature]:
         """Checks every signature of every armored block in ``signatures`` over exactly ``document``.
+
+        Args:
+            document: The bytes, or the file that holds them.
+            signatures: Armored blocks.
 
         Raises:
             ProgramMissingError: gpg cannot be run, or does not answer.
@@ -108,7 +120,7 @@ class GpgVerifier:
             raise ValueError("this verifier was closed")
         return [checked for block in signatures for checked in self._verify_block(document, block)]
 
-    def _verify_block(self, document: bytes, block: bytes) -> list[CheckedSignature]:
+    def _verify_block(self, document: bytes | Path, block: bytes) -> list[CheckedSignature]:
         if len(block) > MAX_SIGNATURE_BYTES:
             reason = f"a signature file has {len(block)} bytes, at most {MAX_SIGNATURE_BYTES} are allowed"
             return [CheckedSignature(None, reason)]
@@ -122,7 +134,7 @@ class GpgVerifier:
         except OSError as error:
             raise TargetNotWritableError(path.parent, str(error)) from error
         try:
-            answer = self._gpg.verify_data(str(path), document)
+            answer = self._gpg.verify_detached(path, document)
         finally:
             path.unlink(missing_ok=True)
         return verdict.judge(
@@ -140,7 +152,7 @@ class GpgVerifier:
             found = imported[index] if index < len(imported) else "none that gpg can use"
             if found != fingerprint:
                 message = f"the key block that stands for {fingerprint} holds another key: {found}"
-                raise FormatError(message, document=layout.ROOT)
+                raise FormatError(message, document=self._document)
 
 
 class GpgSigner:
@@ -289,10 +301,10 @@ def _check_fingerprint(fingerprint: str) -> None:
         raise ValueError(f"{fingerprint!r} is not a fingerprint of 40 upper-case hexadecimal digits")
 
 
-def _check_key_block(fingerprint: str, block: str) -> None:
+def _check_key_block(fingerprint: str, block: str, document: str) -> None:
     _check_fingerprint(fingerprint)
     try:
         armor.check_public_key(block.encode())
     except ValueError as error:
         message = f"the key block that stands for {fingerprint} {error}"
-        raise FormatError(message, document=layout.ROOT) from error
+        raise FormatError(message, document=document) from error

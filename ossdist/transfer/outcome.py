@@ -17,19 +17,23 @@ from ossdist.release.report import (
 from ossdist.transfer.session import PeerKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ossdist.release.trust import SignedBy, TrustedRelease
     from ossdist.transfer.run import Transfer
 
 
-def download_report(release: TrustedRelease, to: Path, transfer: Transfer | None, *, seconds: float) -> DownloadReport:
+def download_report(
+    release: TrustedRelease, to: Path, transfer: Transfer | None, *, upstream: Mapping[str, Check], seconds: float
+) -> DownloadReport:
     """What was downloaded, from where, and what was checked.
 
     Args:
         release: The release.
         to: The folder of its files.
         transfer: The transfer that brought them; None if they were there already.
+        upstream: What came of the files' upstream signatures, by their paths in the release.
         seconds: How long it took.
     """
     manifest = release.release
@@ -47,6 +51,7 @@ def download_report(release: TrustedRelease, to: Path, transfer: Transfer | None
                 Check("sha256", Outcome.PASS, file.sha256)
                 if hashed
                 else Check("sha256", Outcome.SKIPPED, "turned off by the configuration"),
+                upstream[file.path],
                 Check("delta", Outcome.SKIPPED, "the file was brought in full", required=False),
                 Check("provenance", Outcome.PASS, _provenance(share), required=False),
             ),

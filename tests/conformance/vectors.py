@@ -20,6 +20,7 @@ from ossdist.release.report import Outcome
 from ossdist.store.trust_file import TrustFile
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.watch import Swarm
+from ossdist.upstream import check_upstream
 from ossdist.verification import verify_file
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ async def judge(name: str, state: Path) -> Accepted:
         assert set(torrents) == set(Swarm)
         root = model.encode(catalog.root)
     for file in release.release.files:
+        place = folder / "channel" / layout.file_path(release.release.name, release.release.version, file.path)
+        check_upstream(release.release, {file.path: place}, clock=clock)
         report = verify_file(
-            folder / "channel" / layout.file_path(release.release.name, release.release.version, file.path),
+            place,
             release=folder / "channel" / layout.release_path(release.release.name, release.release.version),
             root=root,
             path=file.path,

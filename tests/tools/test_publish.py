@@ -60,6 +60,25 @@ def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path
     assert model.decode_root((channel / layout.ROOT).read_bytes()).roles.release.keys == (keys.alice,)
 
 
+def test_upstream_signatures_go_into_the_manifest(tmp_path: Path, keys: Keys) -> None:
+    channel, wheel = tmp_path / "channel", write(tmp_path / WHEEL)
+    signature = write(tmp_path / f"{WHEEL}.sig", keys.sign_oddly(b"content", key=keys.bob, armor=False))
+    done = publish(keys, channel, wheel, "--upstream-signature", signature, "--upstream-key", keys.bob)
+    assert done.code == 0, done
+    release = manifest(channel, "demo-tool", "1.0")
+    assert release.upstream_keys.keys() == {keys.bob}
+    assert "BEGIN PGP SIGNATURE" in (release.files[0].upstream_signature or "")
+    verify = ("verify", channel / layout.file_path("demo-tool", "1.0", WHEEL), "--root", channel / layout.ROOT)
+    report = run(*verify, "--release", channel / layout.release_path("demo-tool", "1.0"))
+    assert f"pass    upstream signature: signed by {keys.bob}" in report.out
+    strange = write(tmp_path / "other.asc")
+    assert publish(keys, channel, wheel, "--upstream-signature", strange, "--upstream-key", keys.bob).code == 2
+    other = write(tmp_path / WHEEL.replace("1.0", "1.1"), b"other content")
+    signature.rename(tmp_path / f"{other.name}.sig")
+    more = ("--upstream-signature", tmp_path / f"{other.name}.sig", "--upstream-key", keys.bob)
+    assert other.name in publish(keys, channel, other, *more).refused("UpstreamSignatureError")
+
+
 def test_the_second_release_joins_the_channel_and_the_same_again_is_refused(tmp_path: Path, keys: Keys) -> None:
     channel = tmp_path / "channel"
     first = write(tmp_path / WHEEL)

@@ -172,7 +172,7 @@ def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused(document: Documen
 @every_document
 def test_no_field_without_a_default_may_be_left_out(document: Document, decode: Callable[[bytes], object]) -> None:
     whole = json.loads(encode(document))
-    optional = {"format", "index", "trackers", "mirrors", "dependencies"}
+    optional = {"format", "index", "trackers", "mirrors", "dependencies", "upstream_keys"}
     for field in whole:
         rest = {name: value for name, value in whole.items() if name != field}
         if field not in optional:

@@ -21,6 +21,7 @@ from ossdist.transfer.outcome import download_report
 from ossdist.transfer.run import Transfer
 from ossdist.transfer.session import PeerKind
 from ossdist.transfer.watch import Swarm
+from ossdist.upstream import not_signed
 from tests.releases import root_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ RELEASE = TrustedRelease(
     root=root_of("AB" * 20),
     listing=Listing(7, datetime(2026, 2, 1, tzinfo=UTC), SignedBy("channel", 1, ("CD" * 20,))),
 )
+UPSTREAM = {file.path: not_signed() for file in RELEASE.release.files}
 
 
 def finished(
@@ -93,13 +95,13 @@ async def _keep_nothing(_: bytes) -> None:
 
 
 def bytes_from(transfer: Transfer | None) -> list[BytesFrom]:
-    return [file.bytes_from for file in download_report(RELEASE, TO, transfer, seconds=1).files]
+    return [file.bytes_from for file in download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1).files]
 
 
 def test_a_download_is_reported_file_by_file() -> None:
     transfer = finished(peer=600, mirror=400)
     transfer.failures[MIRROR] = 2
-    report = download_report(RELEASE, TO, transfer, seconds=12.5)
+    report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=12.5)
     assert (report.name, report.version, report.seconds, report.swarm) == ("tool", "1.0", 12.5, "hybrid")
     assert [(file.path, file.bytes, file.sha256) for file in report.files] == [
         ("/to/a", 300, "aa" * 32),
@@ -117,7 +119,7 @@ def test_a_download_is_reported_file_by_file() -> None:
     assert passed == {
         *("root", "channel", "release signature", "length", "pieces v1", "pieces v2", "sha256", "provenance")
     }
-    assert set(checks) - passed == {"delta"}
+    assert set(checks) - passed == {"upstream signature", "delta"}
     assert checks["root"].detail == "root 1 of channel main, valid until 2026-01-02 00:00:00+00:00"
     assert "channel 7 lists it, valid until 2026-02-01" in checks["channel"].detail
     assert "CD" * 20 in checks["channel"].detail
@@ -126,7 +128,7 @@ def test_a_download_is_reported_file_by_file() -> None:
 
 
 def test_what_was_there_already_needs_no_source() -> None:
-    report = download_report(RELEASE, TO, None, seconds=0.1)
+    report = download_report(RELEASE, TO, None, upstream=UPSTREAM, seconds=0.1)
     assert bytes_from(None) == [BytesFrom(reuse=300), BytesFrom(reuse=700)]
     assert (report.sources, report.swarm) == ((), "")
     assert all(file.verified for file in report.files)
@@ -137,7 +139,7 @@ def test_what_was_there_already_needs_no_source() -> None:
 def test_the_v1_swarms_pieces_are_named_as_such() -> None:
     transfer = finished(peer=1000)
     transfer.swarm = Swarm.V1
-    report = download_report(RELEASE, TO, transfer, seconds=1)
+    report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1)
     assert report.swarm == "v1"
     v1, v2 = [check for check in report.files[0].report.checks if check.name.startswith("pieces")]
     assert (v1.outcome, v1.detail) == (Outcome.PASS, "1 pieces, SHA-1")
@@ -146,7 +148,7 @@ def test_the_v1_swarms_pieces_are_named_as_such() -> None:
 
 def test_without_a_channel_the_report_says_that_nobody_asked() -> None:
     alone = replace(RELEASE, listing=None)
-    report = download_report(alone, TO, finished(peer=1000), seconds=1)
+    report = download_report(alone, TO, finished(peer=1000), upstream=UPSTREAM, seconds=1)
     (channel,) = [check for check in report.files[0].report.checks if check.name == "channel"]
     assert channel.outcome is Outcome.SKIPPED
     assert "no channel was asked" in channel.detail
@@ -155,7 +157,7 @@ def test_without_a_channel_the_report_says_that_nobody_asked() -> None:
 
 def test_a_file_whose_hash_was_not_asked_for_does_not_pass() -> None:
     transfer = finished(peer=1000, config=TransferConfig(whole_file_hash=False))
-    assert not any(file.verified for file in download_report(RELEASE, TO, transfer, seconds=1).files)
+    assert not any(file.verified for file in download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1).files)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,18 @@ def _signers(workshop: Workshop) -> Iterator[Vector]:
             release=("1.0", PAYLOAD),
             signers={"channel": (signer,), "release": (signer,)},
         )
+    upstream = {path: workshop.keyring.sign(content, "carol", at=SIGNED) for path, content in PAYLOAD.items()}
+    mirror = workshop.mirror()
+    mirror.put_channel(mirror.put_release(workshop.draft(upstream=upstream, upstream_keys=["carol"])))
+    yield Vector(
+        "accept-upstream-signature",
+        "The project that made the file signed it too.",
+        "The upstream signature in the manifest is by the upstream key in the manifest, over the file.",
+        model.encode(workshop.root("alice")),
+        mirror,
+        release=("1.0", PAYLOAD),
+        signers={"channel": ("alice",), "release": ("alice",)},
+    )
     mirror = _one_release(workshop, "alice", "nora")
     yield Vector(
         "accept-threshold",

@@ -205,6 +205,13 @@ def _malformed_releases(workshop: Workshop) -> Iterator[Vector]:
             "The manifest's purl is none.",
             "It begins with pkg:.",
         ),
+        (
+            "upstream-signature-without-key",
+            swap('"path": "hello.txt",', '"path": "hello.txt", "upstream_signature": "it has one",'),
+            "no upstream key",
+            "The manifest has an upstream signature, but no upstream key.",
+            "A signature without a key to check it by shows nothing.",
+        ),
     ):
         mirror = workshop.mirror()
         mirror.put_channel(mirror.put_release(workshop.draft(), change=change))

@@ -11,6 +11,7 @@ from ossdist.errors import (
     FormatError,
     SignatureError,
     TorrentMismatchError,
+    UpstreamSignatureError,
 )
 from ossdist.release import layout, model
 from ossdist.swarm.metainfo import dress
@@ -32,6 +33,7 @@ _LENGTH = len(PAYLOAD["hello.txt"])
 def refused_payloads(workshop: Workshop) -> Iterator[Vector]:
     """All of them."""
     yield from _files(workshop)
+    yield from _upstream(workshop)
     yield from _torrents(workshop)
     yield from _torrents_alone(workshop)
 
@@ -58,6 +60,27 @@ def _files(workshop: Workshop) -> Iterator[Vector]:
             model.encode(workshop.root("alice")),
             mirror,
             error=FileHashError,
+            says=says,
+        )
+
+
+def _upstream(workshop: Workshop) -> Iterator[Vector]:
+    content = PAYLOAD["hello.txt"]
+    for name, signed, signer, says, title in (
+        ("other-file", content + b"\n", "carol", "the signature is bad", "The upstream signature is of other bytes."),
+        ("stranger", content, "mallory", "does not hold this key", "The upstream signature is by another key."),
+    ):
+        signature = workshop.keyring.sign(signed, signer, at=SIGNED)
+        mirror = workshop.mirror()
+        draft = workshop.draft(upstream={"hello.txt": signature}, upstream_keys=["carol"])
+        mirror.put_channel(mirror.put_release(draft))
+        yield Vector(
+            f"upstream-signature-{name}",
+            title,
+            "The file is the one that the release signs; but the release says that upstream's key signed it too.",
+            model.encode(workshop.root("alice")),
+            mirror,
+            error=UpstreamSignatureError,
             says=says,
         )
 

@@ -194,16 +194,42 @@ class Workshop:
             ),
         )
 
-    def draft(self, version: str = "1.0", payload: Mapping[str, bytes] = PAYLOAD, *, channel: str = CHANNEL) -> Draft:
-        """A release of the package ``tool``."""
+    def draft(
+        self,
+        version: str = "1.0",
+        payload: Mapping[str, bytes] = PAYLOAD,
+        *,
+        channel: str = CHANNEL,
+        upstream: Mapping[str, bytes] | None = None,
+        upstream_keys: Sequence[str] = (),
+    ) -> Draft:
+        """A release of the package ``tool``.
+
+        Args:
+            version: Its version.
+            payload: Its files.
+            channel: The channel that its manifest names.
+            upstream: Upstream signatures, good or not, by the file's path.
+            upstream_keys: Names of the upstream's keys.
+        """
         with tempfile.TemporaryDirectory() as name:
             sources, staging = Path(name) / "sources", Path(name) / "staging"
             files = {path: sources / path for path in payload}
             for path, source in files.items():
                 source.parent.mkdir(parents=True, exist_ok=True)
                 source.write_bytes(payload[path])
-            spec = ReleaseSpec(name="tool", version=version, files=files)
-            staged = stage(spec, staging, channel=channel, issued=SIGNED, on_progress=_ignore, check=_ignore)
+            signatures = {path: Path(name) / f"signature-{at}" for at, path in enumerate(upstream or {})}
+            for path, place in signatures.items():
+                place.write_bytes((upstream or {})[path])
+            staged = stage(
+                ReleaseSpec(name="tool", version=version, files=files, upstream_signatures=signatures),
+                staging,
+                channel=channel,
+                issued=SIGNED,
+                upstream_keys=self.keyring.blocks(*upstream_keys),
+                on_progress=_ignore,
+                check=_ignore,
+            )
         return Draft(staged, payload)
 
 
