@@ -183,8 +183,8 @@ class LibtorrentTorrent:
 
     async def resume_data(self) -> bytes:
         """Opaque state for `AddTorrent.resume_data`."""
-        flags = lt.save_resume_flags_t.flush_disk_cache | lt.save_resume_flags_t.save_info_dict
-        answer = await self._ask(ResumeDataReady, lambda handle: handle.save_resume_data(flags))
+        flush = lt.save_resume_flags_t.flush_disk_cache
+        answer = await self._ask(ResumeDataReady, lambda handle: handle.save_resume_data(flush))
         if isinstance(answer, ResumeDataReady):
             return answer.data
         reason = answer.reason if isinstance(answer, ResumeDataFailed) else "no answer"
