@@ -92,6 +92,8 @@ class FetchConfig:
         connect_timeout_s: For the connection.
         read_timeout_s: Between two reads.
         total_timeout_s: For one document.
+        min_bytes_per_s: A document that comes more slowly on average is given up, and another copy is asked.
+        min_rate_grace_s: But not before so long.
         redirects: How many are followed; never from https to http.
         ca_bundle: Certificates to trust instead of the system's.
     """
@@ -99,6 +101,8 @@ class FetchConfig:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
     total_timeout_s: float = 60.0
+    min_bytes_per_s: float = 1000.0
+    min_rate_grace_s: float = 10.0
     redirects: int = 5
     ca_bundle: Path | None = None
 

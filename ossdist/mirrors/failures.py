@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from requests.exceptions import InvalidURL
 from urllib3.exceptions import (
     ConnectTimeoutError,
-    InvalidChunkLength,
     LocationParseError,
     NewConnectionError,
     ProxyError,
@@ -45,6 +44,20 @@ def reason(error: BaseException, *, connect_timeout_s: float, read_timeout_s: fl
     return proxy + (said or _short(chain[-1]))
 
 
+def too_slow(received_bytes: int, elapsed_s: float, *, min_bytes_per_s: float, grace_s: float) -> str | None:
+    """Why a document that comes so slowly is given up (TUF's slow retrieval attack); None if it is not.
+
+    Args:
+        received_bytes: How much of it has come; its head does not count.
+        elapsed_s: Since it was asked for.
+        min_bytes_per_s: What it has to reach on average, and `grace_s` to get there.
+        grace_s: For so long, nothing is said.
+    """
+    if elapsed_s < grace_s or received_bytes >= min_bytes_per_s * elapsed_s:
+        return None
+    return f"{received_bytes} bytes within {elapsed_s:.1f} s are less than {min_bytes_per_s:g} a second"
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what it was made of, from the outermost to the cause."""
     found: BaseException | None = error
@@ -68,8 +81,6 @@ def _words(error: BaseException, host: str) -> str | None:
             words = f"name not found: {host}"
         case http.client.RemoteDisconnected():
             words = "the server closed the connection without an answer"
-        case InvalidChunkLength():
-            words = "the answer is not HTTP: a chunk has no length"
         case http.client.IncompleteRead():
             words = "the answer broke off before its announced end"
         case http.client.HTTPException():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,78 +17,14 @@ from ossdist.mirrors.documents import FolderDocuments, HttpDocuments, open_docum
 from ossdist.release.source import DocumentSource
 from tests.asynchronous import asynchronous
 from tests.programs.nginx import Nginx
+from tests.scripted_server import ScriptedServer, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 QUICK = FetchConfig(connect_timeout_s=1, read_timeout_s=0.3, total_timeout_s=1.0, redirects=3)
 BODY = b"signed bytes\n"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
-
-
-@dataclass
-class ScriptedServer:
-    """Answers each path with bytes as they are, then closes, holds, or goes on; or drips them.
-
-    Attributes:
-        url: Its address.
-        asked: Request heads, in order.
-        connections: How many were made.
-        reached: Set when the first request has come.
-        left: Set when a client has gone from a path that is held or dripped.
-    """
-
-    answers: dict[str, bytes]
-    hold: frozenset[str] = frozenset()
-    drip: frozenset[str] = frozenset()
-    keep: frozenset[str] = frozenset()
-    tls: ssl.SSLContext | None = None
-    url: str = ""
-    connections: int = 0
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: list[str] = field(default_factory=list[str])
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while await self.answer(reader, writer) in self.keep:
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.left.set()
-        finally:
-            writer.close()
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head)
-        self.reached.set()
-        path = head.split()[1]
-        answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        if path in self.drip:
-            for byte in answer:
-                writer.write(bytes([byte]))
-                await writer.drain()
-                await asyncio.sleep(0.05)  # this is the fault itself: a byte now and then
-        else:
-            writer.write(answer)
-            await writer.drain()
-        if path in self.hold:
-            await reader.read()  # until the client gives up
-            self.left.set()
-        return path
-
-
-@asynccontextmanager
-async def serving(server: ScriptedServer) -> AsyncGenerator[ScriptedServer]:
-    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, ssl=server.tls)
-    server.url = f"http{'s' if server.tls else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    try:
-        yield server
-    finally:
-        listening.close()
-        await listening.wait_closed()
 
 
 async def fetch(server: ScriptedServer, path: str, *, limit_bytes: int = 1000) -> bytes:
@@ -193,7 +128,7 @@ async def test_https_is_verified_and_never_left(tmp_path: Path) -> None:
         (b"", "closed the connection without an answer"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", "not HTTP: .* header line"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "not HTTP: .* more than 100 headers"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "not HTTP: a chunk"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "broke off"),
     ],
 )
 @asynchronous
@@ -210,10 +145,18 @@ async def test_gone_is_not_found() -> None:
             await fetch(server, "x")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 5_000_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"z" * 5_000_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"z" * 4096 + b"\r\n") * 1000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n" + b"z" * 5_000_000,
+    ],
+)
 @asynchronous
-async def test_endless_data_is_cut_at_the_limit() -> None:
-    endless = b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 5_000_000
-    async with serving(ScriptedServer({"/x": endless})) as server:
+async def test_endless_data_is_cut_at_the_limit(answer: bytes) -> None:
+    async with serving(ScriptedServer({"/x": answer})) as server:
         with pytest.raises(TooLargeError) as caught:
             await fetch(server, "x", limit_bytes=10_000)
     assert caught.value.limit_bytes == 10_000
