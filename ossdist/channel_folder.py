@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LOCK = ".publish.lock"
 _PENDING = ".publishing"
 _UNFINISHED = ".publishing.tmp"
+_LOCK_S = 0.05
+"""How often the lock is tried."""
 
 
 class ChannelFolder:
@@ -45,10 +48,11 @@ class ChannelFolder:
         self._clock = clock
 
     @contextlib.contextmanager
-    def locked(self, *, make: bool = False) -> Generator[None]:
+    def locked(self, check: Callable[[], None], *, make: bool = False) -> Generator[None]:
         """One publisher at a time.
 
         Args:
+            check: Called again and again while another one is at work; what it raises ends the wait.
             make: Make the folder if it is missing.
 
         Raises:
@@ -62,7 +66,9 @@ class ChannelFolder:
                 raise NotFoundError("a channel", str(self.path))
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _take(lock):
+                check()
+                time.sleep(_LOCK_S)
             yield
         finally:
             os.close(lock)
@@ -240,3 +246,11 @@ class ChannelFolder:
                 (pending / name).replace(self.path / name)
             sync_folder(self.path)
             pending.rmdir()
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

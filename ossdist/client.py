@@ -6,6 +6,7 @@ Read `Client.download` from top to bottom; each step of it is one call.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
     from ossdist.release import model
-    from ossdist.release.report import DownloadReport
+    from ossdist.release.report import Check, DownloadReport
     from ossdist.release.trust import TrustedRelease
     from ossdist.transfer.metainfo import Address, Metainfo
     from ossdist.transfer.run import Transfer
@@ -101,6 +102,7 @@ class Client:
             state_folder=self._config.state_folder,
         )
         self._seeding: dict[str, Seeding] = {}
+        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -230,6 +232,21 @@ class Client:
             folders=self._catalog.folders,
             on_event=on_event,
         )
+        async with self._busy[release.release.hybrid.info_hash_v2]:  # a session can hold a torrent once
+            transfer, upstream = await self._deliver(delivery)
+            if share if share is not None else self._config.seed_after:
+                await self._share(release, torrents, to, transfer)
+            elif transfer is not None:
+                await transfer.leave(keep_state=False)
+        return download_report(release, to, transfer, upstream=upstream, seconds=self._clock.monotonic_s() - started_s)
+
+    async def _deliver(self, delivery: Delivery) -> tuple[Transfer | None, dict[str, Check]]:
+        """Brings the files to their final names.
+
+        Returns:
+            The transfer that brought them, if there had to be one, and what came of their upstream signatures.
+        """
+        release, to = delivery.release, delivery.to
         right = await delivery.already_right()
         if len(right) == len(release.release.files):
             transfer = None
@@ -243,11 +260,7 @@ class Client:
                     await delivery.transfer_and_verify(transfer)
                     upstream = await delivery.check_upstream(transfer)
                     await run_to_end(self._replace(delivery, transfer, workspace))
-        if share if share is not None else self._config.seed_after:
-            await self._share(release, torrents, to, transfer)
-        elif transfer is not None:
-            await transfer.leave(keep_state=False)
-        return download_report(release, to, transfer, upstream=upstream, seconds=self._clock.monotonic_s() - started_s)
+        return transfer, upstream
 
     async def seed(
         self, name: str, *, version: str | None = None, folder: Path, on_event: OnEvent = _ignore

@@ -197,7 +197,7 @@ class Publisher:
         everybody = model.Role(keys=self._keys.fingerprints, threshold=1)
         roles = roles or model.Roles(root=everybody, channel=everybody, release=everybody)
         now = self._now()
-        with self._folder.locked(make=True):
+        with self._folder.locked(check, make=True):
             check()
             if self._folder.is_taken():
                 raise AlreadyPublishedError("a channel", str(self._folder.path))
@@ -221,7 +221,7 @@ class Publisher:
 
     def _publish(self, spec: ReleaseSpec, on_progress: Callable[[float], None], check: Callable[[], None]) -> Published:
         model.check_identity(spec.name, spec.version)
-        with self._folder.locked():
+        with self._folder.locked(check):
             root, channel = self._load(check)
             self._keys.require(root.roles.release, "the channel's root")
             self._require_room_for(channel, spec)
@@ -270,7 +270,7 @@ class Publisher:
         return self._change(withdrawn, check)
 
     def _change(self, change: Callable[[Channel], tuple[ReleaseEntry, ...]], check: Callable[[], None]) -> int:
-        with self._folder.locked():
+        with self._folder.locked(check):
             root, channel = self._load(check)
             changed = self._successor(channel, change(channel))
             check()
@@ -279,7 +279,7 @@ class Publisher:
             return changed.serial
 
     def _rotate(self, roles: model.Roles, validity: timedelta, check: Callable[[], None]) -> model.Root:
-        with self._folder.locked():
+        with self._folder.locked(check):
             check()
             root, channel = self._folder.load()
             following = model.Root(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ossdist.clock import Clock, SystemClock
 from ossdist.errors import OssdistError, SwarmError, TargetNotWritableError
 from ossdist.release import layout
-from ossdist.transfer.session import PeerKind
+from ossdist.transfer.session import PeerKind, TorrentState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +136,7 @@ class Seeder:
         elif self._only is not None:
             self._problems.pop(self._only, None)
         await self._drop_all_but({_id(entry) for entry in wanted})
+        await self._drop_damaged()
         shared = self._shared()
         missing = [entry for entry in wanted if _id(entry) not in shared]
         for entry in wanted:
@@ -202,6 +203,22 @@ class Seeder:
         for name, version in self._tried - listed:
             self._problems.pop(f"{name} {version}", None)
         self._tried &= listed
+
+    async def _drop_damaged(self) -> None:
+        """Stops sharing what libtorrent cannot read, or found to be wrong; it is checked and shared anew then."""
+        for one, seeding in self._shared().items():
+            torrents = seeding.torrents.values()
+            if one in self._ours and any(await asyncio.gather(*map(self._is_damaged, torrents))):
+                log.warning("%s: its files in %s are damaged or gone", seeding.release.release.title, seeding.folder)
+                await asyncio.gather(*map(self._peers_of, torrents))  # the last count
+                await self._client.stop_sharing(seeding.release)
+
+    async def _is_damaged(self, torrent: Torrent) -> bool:
+        try:
+            status = await torrent.status()
+        except SwarmError:  # it was left in the meantime
+            return False
+        return bool(status.error) or status.state is TorrentState.DOWNLOADING
 
     async def _share(self, entry: ReleaseEntry) -> None:
         title = entry.title

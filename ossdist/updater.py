@@ -114,7 +114,11 @@ class Updater:
             raise NotFoundError(f"channel {self._root.channel}", "the addresses given (there are none)")
         async with self._updating:
             now = self._clock.now()
+            before = self._memory
             await self._follow_roots()
+            if self._memory is not before:
+                # At once: whoever can keep the channel from us must not make us forget whose keys were taken away.
+                await asyncio.to_thread(self._store.save, self._memory)
             update.require_current(self._root, now=now)
             offers = await self._offers(now)
             offer, pages, channel = await self._newest(offers)
@@ -162,9 +166,10 @@ class Updater:
             try:
                 data = await source.fetch(path, limit_bytes=model.MAX_ROOT_BYTES)
                 await self._rotate(source, path, data)
-            except NotFoundError:
+            except SourceError as error:  # some servers answer 403 for what does not exist
+                log.info("no newer root from %s: %s", source.address, error)
                 missing += 1
-            except (SourceError, TrustError, FormatError) as error:
+            except (TrustError, FormatError) as error:
                 log.warning("no newer root from %s: %s", source.address, error)
                 failures.append(error)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from ossdist.errors import TargetBusyError
 from ossdist.release import layout
 from ossdist.release.torrents import paths_in_torrent
 from ossdist.store.files import file_length, open_regular, writing
+from ossdist.store.hashing import ExpectedFile, is_right
 from ossdist.store.workspace import Workspace
 from ossdist.tasks import run_to_end
 
@@ -40,10 +42,11 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 async def copy_from_channel(folder: Path, release: Release, workspace: Workspace) -> bool:
-    """Copies a release's files out of a channel's folder into a workspace, but for those that stand in it already.
+    """Copies a release's files out of a channel's folder into a workspace.
 
     Nobody has checked these files: one that is missing, unreadable, of another length or outside the folder is passed
-    over, and whoever uses the workspace must check the others. When it is cancelled, it ends before the next chunk.
+    over, and whoever uses the workspace must check the others. What stands in the workspace already gives way to the
+    signed file alone. When it is cancelled, it ends before the next chunk.
 
     Args:
         folder: The channel's folder.
@@ -84,14 +87,21 @@ def _copy_missing(folder: Path, release: Release, workspace: Workspace, stopped:
     copied = False
     for file in release.files:
         target = workspace.data / paths[file.path]
-        if file.length == 0 or file_length(target) is not None:
+        if file.length == 0:
+            continue
+        begun = file_length(target) is not None
+        expected = ExpectedFile(path=file.path, location=target, length=file.length, sha256=file.sha256)
+        if begun and is_right(expected, chunk_bytes=_CHUNK_BYTES):
             continue
         source = folder / layout.file_path(release.name, release.version, file.path)
         try:
             with writing(target):
+                digest = hashlib.sha256()
                 with unfinished.open("wb") as stream:
                     for chunk in _chunks(source, folder, file.length, stopped):
                         stream.write(chunk)
+                        digest.update(chunk)
+                _require_better(begun=begun, right=digest.hexdigest() == file.sha256)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 unfinished.replace(target)
             copied = True
@@ -101,6 +111,12 @@ def _copy_missing(folder: Path, release: Release, workspace: Workspace, stopped:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
     return copied
+
+
+def _require_better(*, begun: bool, right: bool) -> None:
+    """What an earlier try has begun gives way to a file that is right alone; nothing gives way to any file."""
+    if begun and not right:
+        raise _NotTakenError("it is not the signed one, and a part of that is here already")
 
 
 class _NotTakenError(Exception):

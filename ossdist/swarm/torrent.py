@@ -308,8 +308,9 @@ class LibtorrentTorrent:
             except BaseException as error:  # a cancelled question may never be asked: nobody may wait for its answer
                 self._answers.pop(key, None)
                 reason = error if isinstance(error, SwarmError) else SwarmError("the question was cancelled")
-                future.set_exception(reason)
-                future.exception()  # whoever else waits for it sees it; if nobody does, that is fine
+                if not future.done():  # the answer may have been faster
+                    future.set_exception(reason)
+                    future.exception()  # whoever else waits for it sees it; if nobody does, that is fine
                 raise
         try:
             async with asyncio.timeout(self._event_deadline_s):
