@@ -124,7 +124,14 @@ class Catalog:
             SourceError: It does not exist, or a document cannot be had.
             StorageError: What was accepted cannot be remembered.
         """
-        channel = await self.channel()
+        return await self.release(await self.channel(), name, version)
+
+    async def release(self, channel: TrustedChannel, name: str, version: str | None = None) -> TrustedRelease:
+        """Finds a release in a state of the channel that was read before, as `resolve` does in the present one.
+
+        Raises:
+            OssdistError: As `resolve`.
+        """
         entry = channel.entry(name, version)
         release = await self._from_any(self._documents, lambda source: self._release(source, entry))
         listing = Listing(channel.channel.serial, channel.channel.expires, channel.signed_by)

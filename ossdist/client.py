@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from ossdist import events
@@ -16,7 +16,8 @@ from ossdist.catalog import Catalog
 from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.delivery import Delivery, leaving_on_failure
-from ossdist.release.torrents import files_in
+from ossdist.errors import SwarmError
+from ossdist.sharing import Seeding, Sharing, key_of
 from ossdist.store.files import read_file
 from ossdist.store.reuse import sweep
 from ossdist.store.workspace import Workspace
@@ -24,7 +25,6 @@ from ossdist.swarm import LibtorrentSession
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES
 from ossdist.tasks import run_to_end
 from ossdist.transfer.outcome import download_report
-from ossdist.transfer.session import AddTorrent
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
@@ -35,33 +35,18 @@ if TYPE_CHECKING:
     from ossdist.catalog import Place
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
-    from ossdist.release import model
     from ossdist.release.report import Check, DownloadReport
     from ossdist.release.trust import TrustedRelease
+    from ossdist.release.update import TrustedChannel
     from ossdist.transfer.metainfo import Address, Metainfo
     from ossdist.transfer.run import Transfer
-    from ossdist.transfer.session import Session, Torrent
+    from ossdist.transfer.session import Session
 
     OpenSession = Callable[[SwarmConfig], Awaitable[Session]]
 
 
 def _ignore(_: events.TransferEvent) -> None:
     pass
-
-
-@dataclass(slots=True)
-class Seeding:
-    """A release that is being shared.
-
-    Attributes:
-        release: Which.
-        folder: Where its files stand.
-        torrents: Its torrent in each swarm.
-    """
-
-    release: TrustedRelease
-    folder: Path
-    torrents: dict[Swarm, Torrent] = field(default_factory=dict["Swarm", "Torrent"])
 
 
 class Client:
@@ -101,7 +86,6 @@ class Client:
             clock=self._clock,
             state_folder=self._config.state_folder,
         )
-        self._seeding: dict[str, Seeding] = {}
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._resources = AsyncExitStack()
 
@@ -110,6 +94,7 @@ class Client:
             await stack.enter_async_context(self._catalog)
             self._session: Session = await self._open_session(_swarm_config(self._config))
             stack.push_async_callback(self._session.close)
+            self._sharing = Sharing(self._session)
             self._resources = stack.pop_all()
         return self
 
@@ -131,7 +116,7 @@ class Client:
     @property
     def seeding(self) -> tuple[Seeding, ...]:
         """What is being shared now."""
-        return tuple(self._seeding.values())
+        return self._sharing.all
 
     # --- the story -------------------------------------------------------------------------------------
 
@@ -143,6 +128,7 @@ class Client:
         to: Path,
         peers: Sequence[Address] = (),
         share: bool | None = None,
+        channel: TrustedChannel | None = None,
         on_event: OnEvent = _ignore,
     ) -> DownloadReport:
         """Brings a release's files into a folder, every byte checked, and keeps sharing them.
@@ -155,6 +141,7 @@ class Client:
             to: The folder for its files, made if it is missing. A file of the same name is replaced in one step.
             peers: Peers that are known already.
             share: Keep sharing afterwards; as the configuration says if None.
+            channel: The state of the channel to take it from, as `Catalog.channel` gave it; the present one if None.
             on_event: Is told how it goes.
 
         Raises:
@@ -167,7 +154,7 @@ class Client:
             StorageError: The disk is full, or the target cannot be written to.
         """
         started_s = self._clock.monotonic_s()
-        release = await self._catalog.resolve(name, version)
+        release = await self._catalog.release(channel or await self._catalog.channel(), name, version)
         on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
         torrents = await self._catalog.torrents(release)
         return await self._bring(release, torrents, to, peers, share, on_event, started_s=started_s)
@@ -232,10 +219,11 @@ class Client:
             folders=self._catalog.folders,
             on_event=on_event,
         )
-        async with self._busy[release.release.hybrid.info_hash_v2]:  # a session can hold a torrent once
+        async with self._busy[key_of(release)]:  # a session can hold a torrent once
             transfer, upstream = await self._deliver(delivery)
             if share if share is not None else self._config.seed_after:
-                await self._share(release, torrents, to, transfer)
+                already = {transfer.swarm: transfer.torrent} if transfer is not None else {}
+                await self._sharing.start(release, torrents, to, already)
             elif transfer is not None:
                 await transfer.leave(keep_state=False)
         return download_report(release, to, transfer, upstream=upstream, seconds=self._clock.monotonic_s() - started_s)
@@ -254,7 +242,7 @@ class Client:
             await asyncio.to_thread(sweep, to, release.release.hybrid.info_hash_v2)
         else:
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
-                await self.stop_sharing(release)
+                await self._sharing.stop_bytes(release)
                 transfer = await delivery.plan(right, workspace)
                 async with leaving_on_failure(transfer, workspace):
                     await delivery.transfer_and_verify(transfer)
@@ -263,62 +251,45 @@ class Client:
         return transfer, upstream
 
     async def seed(
-        self, name: str, *, version: str | None = None, folder: Path, on_event: OnEvent = _ignore
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        folder: Path,
+        channel: TrustedChannel | None = None,
+        on_event: OnEvent = _ignore,
     ) -> Seeding:
         """Shares a release's files from a folder until the client is closed; what is missing is downloaded first.
+
+        Args:
+            name: The package.
+            version: Its version; the newest if None.
+            folder: Where its files stand, or shall stand.
+            channel: The state of the channel to take it from; the present one if None.
+            on_event: Is told how the download goes.
 
         Raises:
             OssdistError: As `download`.
         """
-        report = await self.download(name, version=version, to=folder, share=True, on_event=on_event)
-        return self._seeding[f"{report.name} {report.version}"]
+        report = await self.download(name, version=version, to=folder, share=True, channel=channel, on_event=on_event)
+        seeding = self._sharing.get(f"{report.name} {report.version}")
+        if seeding is None:
+            raise SwarmError(f"{report.name} {report.version} was shared, and stopped again by another call")
+        return seeding
 
     async def stop_sharing(self, release: TrustedRelease) -> None:
         """Leaves a release's swarms; the files stay."""
-        seeding = self._seeding.get(release.release.title)
-        if seeding is not None:
-            await run_to_end(self._stop_sharing(seeding))
-
-    async def _stop_sharing(self, seeding: Seeding) -> None:
-        for swarm, torrent in tuple(seeding.torrents.items()):
-            await torrent.remove()
-            del seeding.torrents[swarm]
-        del self._seeding[seeding.release.release.title]
+        await self._sharing.stop(release)
 
     async def _replace(self, delivery: Delivery, transfer: Transfer, workspace: Workspace) -> None:
         """Gives the verified files their final names."""
-        finals = delivery.finals
-        for seeding in self.seeding:  # what they would send, and check, is about to become something else
-            if finals & {(seeding.folder / file.path).absolute() for file in seeding.release.release.files}:
-                await self.stop_sharing(seeding.release)
+        # What others would send, and check, is about to become something else.
+        await self._sharing.stop_overlapping(delivery.finals)
         await delivery.commit(transfer, workspace)
-
-    async def _share(
-        self, release: TrustedRelease, torrents: dict[Swarm, Metainfo], folder: Path, transfer: Transfer | None
-    ) -> None:
-        """Serves both swarms from the same files."""
-        seeding = self._seeding.setdefault(release.release.title, Seeding(release, folder))
-        if transfer is not None:
-            seeding.torrents[transfer.swarm] = transfer.torrent
-        for swarm, metainfo in torrents.items():
-            if swarm not in seeding.torrents:
-                seeding.torrents[swarm] = await self._session.add(_seed_request(release.release, metainfo, folder))
 
 
 def _read_torrent(path: Path) -> bytes:
     return read_file(path, limit_bytes=MAX_TORRENT_BYTES)
-
-
-def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> AddTorrent:
-    """Serves a release's verified files from where they stand."""
-    files = files_in(metainfo, release)
-    return AddTorrent(
-        source=metainfo,
-        save_path=folder.absolute(),
-        trackers=release.trackers,
-        rename=tuple((found.index, (folder / path).absolute()) for path, found in files.items()),
-        seed=True,
-    )
 
 
 def _swarm_config(config: ClientConfig) -> SwarmConfig:

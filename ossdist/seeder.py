@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ossdist.client import Client, Seeding
+    from ossdist.client import Client
     from ossdist.events import OnEvent, TransferEvent
     from ossdist.release.channel import ReleaseEntry
+    from ossdist.release.update import TrustedChannel
+    from ossdist.sharing import Seeding
     from ossdist.transfer.session import Torrent
 
 _Id = tuple[str, str]
 """A release's name and version."""
+
+_AT_ONCE = 4
+"""How many releases are checked or downloaded at once."""
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +149,9 @@ class Seeder:
                 self._problems.pop(entry.title, None)
         if missing or (self._only is not None and not wanted):
             self._ready = False
-        for entry in missing:
-            await self._share(entry)
+        # A few at a time, so that one without sources does not hold up the others.
+        places = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(self._share(entry, trusted, places) for entry in missing))
         shared = self._shared()
         self._ready = all(_id(entry) in shared for entry in wanted) and (bool(wanted) or self._only is None)
 
@@ -220,13 +226,18 @@ class Seeder:
             return False
         return bool(status.error) or status.state is TorrentState.DOWNLOADING
 
-    async def _share(self, entry: ReleaseEntry) -> None:
+    async def _share(self, entry: ReleaseEntry, channel: TrustedChannel, places: asyncio.Semaphore) -> None:
         title = entry.title
         self._tried.add(_id(entry))
         try:
-            await self._client.seed(
-                entry.name, version=entry.version, folder=self._folder(entry), on_event=self._on_event
-            )
+            async with places:
+                await self._client.seed(
+                    entry.name,
+                    version=entry.version,
+                    folder=self._folder(entry),
+                    channel=channel,
+                    on_event=self._on_event,
+                )
         except OssdistError as error:
             self._note_problem(title, str(error))
             return

@@ -122,8 +122,10 @@ class Updater:
             update.require_current(self._root, now=now)
             offers = await self._offers(now)
             offer, pages, channel = await self._newest(offers)
-            self._memory = self._memory.with_channel(ChannelMemory(offer.data, pages))
-            await asyncio.to_thread(self._store.save, self._memory)
+            remembered = self._memory.with_channel(ChannelMemory(offer.data, pages))
+            if remembered != self._memory:
+                self._memory = remembered
+                await asyncio.to_thread(self._store.save, self._memory)
             return channel
 
     async def signatures(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
     from pathlib import Path
 
-    from ossdist.client import Seeding
     from ossdist.release.model import Release
+    from ossdist.sharing import Seeding
     from tests.keys import Keys
     from tests.programs.client import Client as Program
 
