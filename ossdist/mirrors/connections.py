@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,12 @@ class Request:
 
     Attributes:
         received_bytes: How much of a document has come.
+        begun_s: When its thread began (`time.monotonic`); None as long as it waits for one.
     """
 
     def __init__(self) -> None:
         self.received_bytes = 0
+        self.begun_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = False
         self._socket: socket.socket | None = None
@@ -45,6 +48,7 @@ class Request:
     def enter(self) -> None:
         """Makes this the request of the current context, which is the thread's own: connections tell it of theirs."""
         _running.set(self)
+        self.begun_s = time.monotonic()
 
     def require_wanted(self) -> None:
         """Ends the thread if there is no need to go on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -109,13 +110,12 @@ class HttpDocuments:
         await asyncio.to_thread(self._session.close)
 
     async def _until_done_or_slow(self, working: asyncio.Future[bytes], request: Request, url: str) -> None:
-        loop, config = asyncio.get_running_loop(), self._config
-        begun_s = loop.time()
+        config = self._config
         wait_s = config.min_rate_grace_s
         while not (await asyncio.wait([working], timeout=wait_s))[0]:
             slow = failures.too_slow(
                 request.received_bytes,
-                loop.time() - begun_s,
+                0.0 if request.begun_s is None else time.monotonic() - request.begun_s,
                 min_bytes_per_s=config.min_bytes_per_s,
                 grace_s=config.min_rate_grace_s,
             )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,3 +97,21 @@ async def test_t11_slow_retrieval(tmp_path: Path, keys: Keys, monkeypatch: pytes
 
 def _never(*_: object, **__: object) -> None:
     pass
+
+
+@asynchronous
+async def test_waiting_for_a_thread_is_not_the_servers_fault() -> None:
+    may_end = threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
+    async with serving(ScriptedServer({"/good": good})) as server:
+        documents = HttpDocuments(server.url, replace(IMPATIENT, min_bytes_per_s=1, min_rate_grace_s=0.05))
+        busy = loop.run_in_executor(None, may_end.wait, 30)
+        fetching = asyncio.create_task(documents.fetch("good", limit_bytes=100))
+        done, _ = await asyncio.wait([fetching], timeout=0.2)  # four times the grace
+        assert not done
+        may_end.set()
+        assert await fetching == BODY
+        await busy
+        await documents.close()
