@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from ossdist import events
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
+from ossdist.stoppable import in_thread
 from ossdist.store.files import make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
 from ossdist.store.reuse import copy_file, copy_from_channel
@@ -74,7 +76,7 @@ class Delivery:
         """The files that stand under their final names already: of an earlier call, or of one that was killed late."""
         chunk = self.config.transfer.hash_chunk_bytes
         files = [_expected(file, self.to / file.path) for file in self.release.release.files]
-        return await asyncio.to_thread(lambda: [file for file in files if is_right(file, chunk_bytes=chunk)])
+        return await in_thread(lambda check: [file for file in files if is_right(file, chunk_bytes=chunk, check=check)])
 
     async def plan(self, right: Sequence[ExpectedFile], workspace: Workspace) -> Transfer:
         """Everything in full, but for files that are right already; a delta will be another plan.
@@ -89,7 +91,8 @@ class Delivery:
         paths = paths_in_torrent(release)
         for file in right:
             # A copy: the session may write to it, and must not to what stands under a final name.
-            await asyncio.to_thread(copy_file, file.location, workspace.data / paths[file.path])
+            target = workspace.data / paths[file.path]
+            await in_thread(functools.partial(copy_file, file.location, target))
         copied = False
         for folder in self.folders if self.config.mirrors_enabled else ():
             copied |= await copy_from_channel(folder, release, workspace)

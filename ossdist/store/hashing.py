@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ossdist.errors import FileHashError, StorageError
+from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, reading
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class FollowingHasher:
             await asyncio.to_thread(self._advance, end)
         if self._digest.hexdigest() != self._file.sha256:
             # What was read early may not have been what the disk gives now; only a second reading convicts.
-            actual = await asyncio.to_thread(hash_file, self._file.location, chunk_bytes=self._chunk_bytes)
+            location, chunk = self._file.location, self._chunk_bytes
+            actual = await in_thread(lambda check: hash_file(location, chunk_bytes=chunk, check=check))
             _require(self._file, "sha256", self._file.sha256, actual)
         await asyncio.to_thread(check_length, self._file)
 
@@ -101,8 +103,17 @@ class FollowingHasher:
                 self._position += count or 0
 
 
-def hash_file(path: Path, *, chunk_bytes: int) -> str:
+def _go_on() -> None:
+    """Nobody wants to stop."""
+
+
+def hash_file(path: Path, *, chunk_bytes: int, check: Callable[[], None] = _go_on) -> str:
     """SHA-256 of a file, hexadecimal. Blocks.
+
+    Args:
+        path: The file.
+        chunk_bytes: How much is read at once.
+        check: Called before each chunk; what it raises ends this.
 
     Raises:
         StorageError: It cannot be read.
@@ -111,19 +122,25 @@ def hash_file(path: Path, *, chunk_bytes: int) -> str:
     buffer = memoryview(bytearray(chunk_bytes))
     with reading(path), path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
+            check()
             digest.update(buffer[:count])
     return digest.hexdigest()
 
 
-def is_right(file: ExpectedFile, *, chunk_bytes: int) -> bool:
+def is_right(file: ExpectedFile, *, chunk_bytes: int, check: Callable[[], None] = _go_on) -> bool:
     """Whether a file is there, with the signed length and SHA-256. Blocks.
+
+    Args:
+        file: The file.
+        chunk_bytes: How much is read at once.
+        check: Called before each chunk; what it raises ends this.
 
     Raises:
         StorageError: It is there but cannot be read, or whether it is there cannot be told.
     """
     if file_length(file.location) != file.length:
         return False
-    return hash_file(file.location, chunk_bytes=chunk_bytes) == file.sha256
+    return hash_file(file.location, chunk_bytes=chunk_bytes, check=check) == file.sha256
 
 
 def check_length(file: ExpectedFile) -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import logging
 import os
-import shutil
-import threading
 from typing import TYPE_CHECKING
 
 from ossdist.errors import TargetBusyError
 from ossdist.release import layout
 from ossdist.release.torrents import paths_in_torrent
+from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, open_regular, writing
 from ossdist.store.hashing import ExpectedFile, is_right
 from ossdist.store.workspace import Workspace
-from ossdist.tasks import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from ossdist.release.model import Release
@@ -30,15 +27,23 @@ log = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
 
 
-def copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path, check: Callable[[], None]) -> None:
     """Copies a file, over what may stand there. Blocks.
+
+    Args:
+        source: The file.
+        target: Where to.
+        check: Called before each chunk; what it raises ends this.
 
     Raises:
         StorageError: It cannot be read or written.
     """
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with source.open("rb") as reader, target.open("wb") as writer:
+            while chunk := reader.read(_CHUNK_BYTES):
+                check()
+                writer.write(chunk)
 
 
 async def copy_from_channel(folder: Path, release: Release, workspace: Workspace) -> bool:
@@ -59,13 +64,7 @@ async def copy_from_channel(folder: Path, release: Release, workspace: Workspace
     Raises:
         StorageError: The workspace cannot be read or written to.
     """
-    stopped = threading.Event()
-    copying = asyncio.create_task(asyncio.to_thread(_copy_missing, folder, release, workspace, stopped))
-    try:
-        return await asyncio.shield(copying)
-    finally:
-        stopped.set()  # a thread cannot be cancelled, and must not write to a workspace that is let go of
-        await run_to_end(asyncio.wait([copying]))
+    return await in_thread(lambda check: _copy_missing(folder, release, workspace, check))
 
 
 def sweep(target: Path, key: str) -> None:
@@ -80,7 +79,7 @@ def sweep(target: Path, key: str) -> None:
             workspace.remove()
 
 
-def _copy_missing(folder: Path, release: Release, workspace: Workspace, stopped: threading.Event) -> bool:
+def _copy_missing(folder: Path, release: Release, workspace: Workspace, check: Callable[[], None]) -> bool:
     paths = paths_in_torrent(release)
     # Under another name until it is whole: half a file would pass for one that an earlier try has begun.
     unfinished = workspace.data.with_name("copying")
@@ -91,14 +90,15 @@ def _copy_missing(folder: Path, release: Release, workspace: Workspace, stopped:
             continue
         begun = file_length(target) is not None
         expected = ExpectedFile(path=file.path, location=target, length=file.length, sha256=file.sha256)
-        if begun and is_right(expected, chunk_bytes=_CHUNK_BYTES):
+        if begun and is_right(expected, chunk_bytes=_CHUNK_BYTES, check=check):
             continue
         source = folder / layout.file_path(release.name, release.version, file.path)
         try:
             with writing(target):
                 digest = hashlib.sha256()
                 with unfinished.open("wb") as stream:
-                    for chunk in _chunks(source, folder, file.length, stopped):
+                    for chunk in _chunks(source, folder, file.length):
+                        check()
                         stream.write(chunk)
                         digest.update(chunk)
                 _require_better(begun=begun, right=digest.hexdigest() == file.sha256)
@@ -120,14 +120,14 @@ def _require_better(*, begun: bool, right: bool) -> None:
 
 
 class _NotTakenError(Exception):
-    """The source is of no use, or nobody wants it any more; an `OSError` would be taken for the target's."""
+    """The source is of no use; an `OSError` would be taken for the target's."""
 
 
-def _chunks(source: Path, folder: Path, length_bytes: int, stopped: threading.Event) -> Generator[bytes]:
+def _chunks(source: Path, folder: Path, length_bytes: int) -> Generator[bytes]:
     """The bytes of a file that lies in a folder and has that length.
 
     Raises:
-        _NotTakenError: There is no such file, or it changes its length, or it shall stop.
+        _NotTakenError: There is no such file, or it changes its length.
     """
     try:
         found = source.resolve(strict=True)
@@ -139,8 +139,8 @@ def _chunks(source: Path, folder: Path, length_bytes: int, stopped: threading.Ev
             left = length_bytes
             while left > 0:
                 chunk = stream.read(min(left, _CHUNK_BYTES))
-                if not chunk or stopped.is_set():
-                    raise _NotTakenError("the copy was broken off")
+                if not chunk:
+                    raise _NotTakenError("it became shorter")
                 left -= len(chunk)
                 yield chunk
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle

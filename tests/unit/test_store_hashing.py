@@ -10,6 +10,7 @@ import pytest
 
 from ossdist.errors import FileHashError, StorageError
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, is_right
+from ossdist.store.reuse import copy_file
 from tests.asynchronous import asynchronous
 
 if TYPE_CHECKING:
@@ -108,3 +109,27 @@ def test_files_that_are_there(tmp_path: Path) -> None:
         assert not is_right(expected(elsewhere), chunk_bytes=CHUNK_BYTES)
     with pytest.raises(StorageError, match="too long"):
         is_right(expected(tmp_path / ("n" * 300)), chunk_bytes=CHUNK_BYTES)
+
+
+class _EnoughError(Exception):
+    """Nobody wants the result any more."""
+
+
+def test_reading_and_copying_end_at_the_next_chunk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    asked: list[None] = []
+
+    def check() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            raise _EnoughError
+
+    with pytest.raises(_EnoughError):
+        is_right(expected(tmp_path / "file"), chunk_bytes=len(DATA) // 10, check=check)
+    assert len(asked) == 2
+    with pytest.raises(_EnoughError):
+        copy_file(tmp_path / "file", tmp_path / "copy", check=check_at_once)
+
+
+def check_at_once() -> None:
+    raise _EnoughError
