@@ -40,8 +40,8 @@ class Rule:
     chains: tuple[Chain, ...] = ("input", "output", "forward")
 
     def __post_init__(self) -> None:
-        if self.protocol is None and (self.port is not None or self.payload):
-            raise ValueError("a rule about ports or payload needs a protocol")
+        if self.protocol is None and (self.port is not None or self.payload or self.action == "reject"):
+            raise ValueError("a rule about ports or payload, or one that refuses, needs a protocol")
         if not 0 < self.share <= 1:
             raise ValueError(f"a share of {self.share} is not more than 0 and at most 1")
 
@@ -101,5 +101,5 @@ def _texts(rule: Rule) -> Iterator[str]:
         random = f"numgen random mod 1000000 < {round(rule.share * 1_000_000)}" if rule.share < 1 else ""
         action = rule.action
         if action == "reject" and rule.protocol == "tcp":
-            action = "reject with tcp reset"
+            action = "tcp flags & rst == 0 reject with tcp reset"  # the reset itself has to get out
         yield " ".join(text for text in (end, payload, random, action) if text)
