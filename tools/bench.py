@@ -1,4 +1,4 @@
-"""Measures OSSDist beside others: ``bench.py throughput|verify|startup|scale``; docs/benchmarks.md has the figures."""
+"""Measures OSSDist beside others: ``bench.py throughput|verify|startup|links|scale``; see docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import scale, startup, throughput, verify
+from tools.benchmarks import links, scale, startup, throughput, verify
 
 MIB = 1 << 20
 
@@ -28,6 +28,7 @@ def main() -> None:
     other.add_argument("--mib", type=int, default=1024, help="size of the file at full speed")
     other.add_argument("--link-mib", type=int, default=256, help="size of the file at 100 Mbit/s")
     benches.add_parser("startup", help=startup.__doc__)
+    benches.add_parser("links", help=links.__doc__)
     many = benches.add_parser("scale", help=scale.__doc__)
     many.add_argument("--releases", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -37,6 +38,8 @@ def main() -> None:
         work = throughput.run(size=arguments.mib * MIB, runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "scale":
         work = scale.run(releases=arguments.releases, runs=arguments.runs, folder=arguments.folder, log=_log)
+    elif arguments.bench == "links":
+        work = links.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "startup":
         work = startup.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     else:

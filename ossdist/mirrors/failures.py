@@ -55,7 +55,8 @@ def too_slow(received_bytes: int, elapsed_s: float, *, min_bytes_per_s: float, g
     """
     if elapsed_s < grace_s or received_bytes >= min_bytes_per_s * elapsed_s:
         return None
-    return f"{received_bytes} bytes within {elapsed_s:.1f} s are less than {min_bytes_per_s:g} a second"
+    least = f"{min_bytes_per_s:g} a second (FetchConfig.min_bytes_per_s)"
+    return f"{received_bytes} bytes within {elapsed_s:.1f} s are less than {least}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

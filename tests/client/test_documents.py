@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import ssl
 from dataclasses import replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 QUICK = FetchConfig(connect_timeout_s=1, read_timeout_s=0.3, total_timeout_s=1.0, redirects=3)
 BODY = b"signed bytes\n"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def fetch(server: ScriptedServer, path: str, *, limit_bytes: int = 1000) -> bytes:
@@ -129,6 +131,12 @@ async def test_https_is_verified_and_never_left(tmp_path: Path) -> None:
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", "not HTTP: .* header line"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "not HTTP: .* more than 100 headers"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "broke off"),
+        (CHUNKED + b"2\r\nzz\r\n", "broke off"),
+        (b"HTTP/1.1 200 " + b"y" * 5_000_000 + b"\r\n\r\n", "not HTTP: .* status line"),
+        (CHUNKED + b"2;" + b"y" * 5_000_000 + b"\r\nzz\r\n0\r\n\r\n", "not HTTP: .* chunk size"),
+        (CHUNKED + b"2\r\nzz\r\n0\r\nX: " + b"y" * 5_000_000 + b"\r\n\r\n", "not HTTP: .* trailer line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 13\r\n\r\n" + BODY, "Content-Length .* multiple"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + BODY, "-1 bytes announced, 13 came"),
     ],
 )
 @asynchronous
@@ -152,6 +160,11 @@ async def test_gone_is_not_found() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"z" * 5_000_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"z" * 4096 + b"\r\n") * 1000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n" + b"z" * 5_000_000,
+        # Announced lengths that lie, or are none.
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1152921504606846976\r\n\r\n" + b"z" * 5_000_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + b"z" * 5_000_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + b"z" * 5_000_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n4c4b40\r\n" + b"z" * 5_000_000,
     ],
 )
 @asynchronous
@@ -160,6 +173,28 @@ async def test_endless_data_is_cut_at_the_limit(answer: bytes) -> None:
         with pytest.raises(TooLargeError) as caught:
             await fetch(server, "x", limit_bytes=10_000)
     assert caught.value.limit_bytes == 10_000
+
+
+@asynchronous
+async def test_no_more_is_taken_than_was_announced() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + BODY + b"z" * 5_000_000
+    async with serving(ScriptedServer({"/x": answer})) as server:
+        assert await fetch(server, "x", limit_bytes=len(BODY)) == BODY
+
+
+BOMB = gzip.compress(bytes(50_000_000))
+"""50 kB that would become 50 MB."""
+
+
+@asynchronous
+async def test_a_gzip_bomb_is_never_inflated() -> None:
+    content = b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\n\r\n" + BOMB
+    transfer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" + BOMB
+    async with serving(ScriptedServer({"/content": content, "/transfer": transfer})) as server:
+        with pytest.raises(MirrorError, match="content coding 'GZIP'"):
+            await fetch(server, "content", limit_bytes=len(BOMB))
+        assert await fetch(server, "transfer", limit_bytes=len(BOMB)) == BOMB  # no signature fits it
+        assert all("Accept-Encoding: identity" in head for head in server.asked)
 
 
 @asynchronous
@@ -202,6 +237,19 @@ async def ends_late_but_ends(documents: HttpDocuments, path: str) -> None:
 async def test_drip_feed_ends_in_time_with_its_thread(path: str) -> None:
     async with serving(ScriptedServer(DRIPPED, drip=frozenset(DRIPPED))) as server:
         await ends_late_but_ends(HttpDocuments(server.url, QUICK), path.lstrip("/"))
+
+
+@pytest.mark.parametrize("path", DRIPPED)
+@asynchronous
+async def test_drip_feed_is_given_up_by_its_rate(path: str) -> None:
+    # Each byte is in time for the read, and the total is far away: only the rate can end it.
+    config = FetchConfig(read_timeout_s=60, total_timeout_s=600, min_bytes_per_s=1e12, min_rate_grace_s=0.1)
+    async with serving(ScriptedServer(DRIPPED, drip=frozenset(DRIPPED))) as server:
+        documents = HttpDocuments(server.url, config)
+        with pytest.raises(MirrorError, match=r"less than 1e\+12 a second \(FetchConfig\.min_bytes_per_s\)"):
+            await documents.fetch(path.lstrip("/"), limit_bytes=1_000_000)
+        await documents.close()
+        await threads_end(30)
 
 
 @asynchronous

@@ -84,7 +84,7 @@ class Namespace:
         *words: str,
         env: Mapping[str, str] | None = None,
         stdout: IO[str] | int = subprocess.PIPE,
-        stderr: IO[str] | int = subprocess.DEVNULL,
+        stderr: IO[str] | int | None = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[str]:
         """Starts a program that goes on until it is stopped, or the namespace is closed.
@@ -98,7 +98,7 @@ class Namespace:
         """
         process = subprocess.Popen(
             (*_WITH_US, *self._inside(words)),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # open as long as we are
             stdout=stdout,
             stderr=stderr,
             text=True,

@@ -66,10 +66,10 @@ async def _run_one(party: str, bed: Bed, seed: Seed) -> Row:
     match party:
         case "ours":
             channel = ["--channel", str(bed.channel), "--root", str(bed.root), "--name", NAME]
-            return await measure("ours", *channel, "--to", str(target), "--port", str(seed.port))
+            return await measure("ours", *channel, "--to", str(target), "--peer", str(seed.address))
         case "bare" | "bare v1":
             torrent = str(bed.torrent(v1=party == "bare v1"))
-            return await measure("bare", "--torrent", torrent, "--save-path", str(target), "--port", str(seed.port))
+            return await measure("bare", "--torrent", torrent, "--save-path", str(target), "--peer", str(seed.address))
         case _:
             start, v1 = OTHERS[party]
             return await _run_other(start, bed.torrent(v1=v1).read_bytes(), target, bed, seed)

@@ -48,7 +48,7 @@ async def _measure_all(
     with work_folder(2 * size, folder) as place:
         bed = await make_bed(place, size)
         async with seeding(bed) as seed:
-            peer = ["--port", str(seed.port)]
+            peer = ["--peer", str(seed.address)]
             channel = ["--channel", str(bed.channel), "--root", str(bed.root), "--name", NAME]
             for number in range(runs):
                 # Every other round the other way round: what comes first may find a colder machine.

@@ -1,17 +1,19 @@
 """One measured party of a benchmark, in a process of its own, so that its CPU time and memory are its alone.
 
-``python -m tools.benchmarks.worker seed|bare|ours ...``: prints one JSON object a line.
+``python -m tools.benchmarks.worker seed|tracker|bare|ours|update ...``: prints one JSON object a line.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import json
 import resource
 import sys
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import libtorrent as lt
@@ -37,36 +39,42 @@ def main() -> None:
     seed = commands.add_parser("seed", help="a bare libtorrent seed of several torrents of the same files")
     seed.add_argument("--save-path", type=Path, required=True)
     seed.add_argument("torrents", type=Path, nargs="+")
+    tracker = commands.add_parser("tracker", help="tells everybody of the same peers")
+    tracker.add_argument("--peer", type=_address, action="append", required=True)
     bare = commands.add_parser("bare", help="a bare libtorrent download with our settings")
     bare.add_argument("--torrent", type=Path, required=True)
     bare.add_argument("--save-path", type=Path, required=True)
-    bare.add_argument("--port", type=int, required=True)
+    bare.add_argument("--peer", type=_address, action="append", required=True)
     ours = commands.add_parser("ours", help="our whole download")
     ours.add_argument("--channel", required=True)
     ours.add_argument("--root", type=Path, required=True)
     ours.add_argument("--name", required=True)
     ours.add_argument("--to", type=Path, required=True)
-    ours.add_argument("--port", type=int, required=True)
+    ours.add_argument("--peer", type=_address, action="append", required=True)
     ours.add_argument("--no-hash", action="store_true", help="without the whole-file hash")
     ours.add_argument("--download-bytes-per-s", type=int, default=0)
+    for party in (seed, bare, ours, tracker):
+        party.add_argument("--listen", type=_address, default=Address("127.0.0.1", 0))
     update = commands.add_parser("update", help="one update of what is believed of a channel")
     update.add_argument("--channel", type=Path, required=True)
     update.add_argument("--state", type=Path, required=True)
     arguments = parser.parse_args()
     match arguments.command:
         case "seed":
-            run_seed(arguments.save_path, arguments.torrents)
+            run_seed(arguments.save_path, arguments.torrents, arguments.listen)
+        case "tracker":
+            run_tracker(arguments.listen, arguments.peer)
         case "update":
             asyncio.run(run_update(arguments.channel, arguments.state))
         case "bare":
-            run_bare(arguments.torrent, arguments.save_path, arguments.port)
+            run_bare(arguments.torrent, arguments.save_path, arguments.peer, arguments.listen)
         case _:
             asyncio.run(run_ours(arguments))
 
 
-def run_seed(save_path: Path, torrents: list[Path]) -> None:
+def run_seed(save_path: Path, torrents: list[Path], listen: Address) -> None:
     """Seeds until SIGTERM; says on which port, and dials the ports that it is told."""
-    session = lt.session(session_params(LOCAL))
+    session = lt.session(session_params(replace(LOCAL, listen=(str(listen),))))
     handles = [session.add_torrent(_params(torrent, save_path)) for torrent in torrents]
     deadline_s = time.monotonic() + DEADLINE_S
     while not all(handle.status().is_seeding for handle in handles):
@@ -79,12 +87,32 @@ def run_seed(save_path: Path, torrents: list[Path]) -> None:
             handle.connect_peer(("127.0.0.1", int(line)))
 
 
-def run_bare(torrent: Path, save_path: Path, port: int) -> None:
+def run_tracker(listen: Address, peers: list[Address]) -> None:
+    """Answers every announce (BEP 3, BEP 23) with the same peers, until SIGTERM."""
+    compact = b"".join(ipaddress.ip_address(peer.host).packed + peer.port.to_bytes(2) for peer in peers)
+    answer = b"d8:intervali60e5:peers%d:%be" % (len(compact), compact)
+
+    class Announce(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            """Says nothing."""
+
+    server = ThreadingHTTPServer((listen.host, listen.port), Announce)
+    _say({"port": server.server_port})
+    server.serve_forever()
+
+
+def run_bare(torrent: Path, save_path: Path, peers: list[Address], listen: Address) -> None:
     """Downloads with libtorrent alone, from adding the torrent to its last piece."""
-    session = lt.session(session_params(LOCAL))
+    session = lt.session(session_params(replace(LOCAL, listen=(str(listen),))))
     params = _params(torrent, save_path)
     params.flags |= lt.torrent_flags.paused
-    params.peers = [("127.0.0.1", port)]
+    params.peers = [(peer.host, peer.port) for peer in peers]
     before = _cpu_s()
     begin_s = time.monotonic()
     handle = session.add_torrent(params)
@@ -102,7 +130,7 @@ def run_bare(torrent: Path, save_path: Path, port: int) -> None:
 async def run_ours(arguments: argparse.Namespace) -> None:
     """Downloads with `Client.download`, from the call to its return."""
     config = ClientConfig(
-        swarm=replace(LOCAL, download_bytes_per_s=arguments.download_bytes_per_s),
+        swarm=replace(LOCAL, listen=(str(arguments.listen),), download_bytes_per_s=arguments.download_bytes_per_s),
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
         mirrors_enabled=False,
         seed_after=False,
@@ -112,8 +140,7 @@ async def run_ours(arguments: argparse.Namespace) -> None:
     async with Client(channel, root=arguments.root, config=config) as client:
         before = _cpu_s()
         begin_s = time.monotonic()
-        peers = [Address("127.0.0.1", arguments.port)]
-        await client.download(arguments.name, to=arguments.to, peers=peers)
+        await client.download(arguments.name, to=arguments.to, peers=arguments.peer)
         _report(begin_s, before)
 
 
@@ -174,6 +201,11 @@ def _report(begin_s: float, cpu_before_s: float, **more: float) -> None:
             "peak_rss_bytes": peak_rss_bytes("self"),
         }
     )
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host, int(port))
 
 
 def _require_in_time(deadline_s: float) -> None:
