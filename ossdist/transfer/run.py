@@ -199,6 +199,13 @@ class Transfer:
         if self.swarm is Swarm.HYBRID:
             await self.save_resume(await torrent.resume_data())
 
+    async def _save_resume_if_possible(self, torrent: Torrent) -> None:
+        """While it runs: a disk that is too busy to answer must not end the download."""
+        try:
+            await self._save_resume(torrent)
+        except SwarmError as error:
+            log.warning("%s: the state for resuming is not saved this time: %s", self.job.title, error)
+
     # --- staying ---------------------------------------------------------------------------------------
 
     async def _stay(self, torrent: Torrent, watch: WatchState, rate: RateMeter) -> WatchState | None:
@@ -227,7 +234,7 @@ class Transfer:
                 if isinstance(decision, GiveUp):
                     raise exhausted(self.job, status, self._notes, waited_s=decision.waited_s)
                 if now_s >= next_save_s:
-                    await self._save_resume(torrent)
+                    await self._save_resume_if_possible(torrent)
                     next_save_s = now_s + self.config.resume_save_s
                 for url in self._resting.put_back(self.tally, now_s=now_s):
                     await torrent.add_web_seed(url)

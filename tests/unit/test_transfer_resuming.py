@@ -121,6 +121,26 @@ async def test_what_was_cancelled_goes_on_where_it_was(lab: Lab) -> None:
 
 
 @in_lab
+async def test_a_state_that_cannot_be_had_this_time_does_not_end_the_download(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,), config=replace(CONFIG, resume_save_s=1))
+    asked: list[float] = []
+
+    async def busy(torrent: MemoryTorrent) -> bytes:
+        asked.append(lab.now_s)
+        if len(asked) < 3:
+            raise SwarmError("libtorrent gave no answer")
+        return b"state"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryTorrent, "resume_data", busy)
+        await transfer.run()
+    assert len(asked) >= 3  # it asked again at the next interval
+    assert lab.saved[0] == b"state"
+    assert tree_digests(lab.target) == lab.payload.digests
+
+
+@in_lab
 async def test_data_without_a_state_are_checked(lab: Lab) -> None:
     peer, _ = await lab.seed(lab.payload.hybrid)
     lab.target.mkdir()
