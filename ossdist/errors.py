@@ -5,6 +5,7 @@
     OssdistError
     +-- TrustError                  somebody signed wrongly, or nobody did
     |   +-- SignatureError          a signature is missing, bad, or by a key that the root does not list
+    |   +-- UpstreamSignatureError  the project that made a file did not sign it, though the release says so
     |   +-- ExpiredError            the document's time is over
     |   +-- PostdatedError          the document claims to have been signed in the future
     |   +-- RollbackError           the document is older than one already seen

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tests.lab.network import Network
 
 SCRIPT = """
-import os, sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs us may have turned it off
 sys.path.insert(0, sys.argv[1])
 from tests.lab.links import Link
 from tests.lab.network import Network

@@ -21,6 +21,7 @@ EXAMPLES: list[OssdistError] = [
     OssdistError("something"),
     errors.TrustError("no", document="channel.json"),
     errors.SignatureError(document="channel.json", role="channel", threshold=2, good=["A"], refused=["key B: bad"]),
+    errors.UpstreamSignatureError(document="release tool 1.0", path="a.iso", refused=["key B: bad"]),
     errors.ExpiredError(document="channel.json", expires=NOW, now=NOW),
     errors.RollbackError(document="channel.json", serial=1, known=2),
     errors.PostdatedError(document="channel.json", issued=NOW, now=NOW),
@@ -104,6 +105,7 @@ def test_messages_tell_what_happened_to_what_and_what_to_do() -> None:
     by_class = {type(error): str(error) for error in EXAMPLES}
     for kind, parts in {
         errors.SignatureError: ["channel.json", "'channel'", "2 needed", "key B: bad", "another mirror"],
+        errors.UpstreamSignatureError: ["tool 1.0", "a.iso", "key B: bad", "tell the publisher"],
         errors.ExpiredError: ["channel.json", "2026-01-01", "clock"],
         errors.RollbackError: ["serial 1", "serial 2"],
         errors.ManifestMismatchError: ["release.json", "length 1", "found 2"],

@@ -148,7 +148,9 @@ def _run_aria2(client: Host, torrent: Path, target: Path) -> Row:
 
 
 def _start(host: Host, *words: str) -> subprocess.Popen[str]:
-    return host.start(sys.executable, "-m", "tools.benchmarks.worker", *words, env={"PYTHONPATH": str(ROOT)}, stderr=None)
+    return host.start(
+        sys.executable, "-m", "tools.benchmarks.worker", *words, env={"PYTHONPATH": str(ROOT)}, stderr=None
+    )
 
 
 def _answer(process: subprocess.Popen[str]) -> Row:
