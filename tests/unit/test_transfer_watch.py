@@ -139,9 +139,17 @@ def test_whoever_gives_a_block_to_everybody_who_joins_does_not_keep_us() -> None
 
 
 def test_pieces_come_in_order_only_when_nobody_trades() -> None:
-    assert prefer_sequential([])
-    assert prefer_sequential([peer(), peer(seed=False, kind=PeerKind.WEB_SEED)])
-    assert not prefer_sequential([peer(), peer(seed=False)])
+    large = 1 << 30
+    assert prefer_sequential([], total_bytes=large, mirrors=False)
+    assert prefer_sequential([peer(), peer(seed=False, kind=PeerKind.WEB_SEED)], total_bytes=large, mirrors=True)
+    for mirrors in (False, True):
+        assert not prefer_sequential([peer(), peer(seed=False)], total_bytes=large, mirrors=mirrors)
+
+
+def test_small_files_from_seeds_alone_come_out_of_order() -> None:
+    assert not prefer_sequential([peer(), peer()], total_bytes=32 << 20, mirrors=False)
+    assert prefer_sequential([peer(), peer()], total_bytes=32 << 20, mirrors=True)
+    assert prefer_sequential([peer(), peer()], total_bytes=(32 << 20) + 1, mirrors=False)
 
 
 def test_a_web_seed_is_asked_again_after_doubling_pauses() -> None:
