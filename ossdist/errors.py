@@ -452,7 +452,9 @@ class SourcesExhaustedError(SourceError):
     def __init__(
         self, release: str, *, bytes_done: int, bytes_total: int, waited_s: float, attempts: Mapping[str, str]
     ) -> None:
-        tried = "; ".join(f"{source}: {outcome}" for source, outcome in attempts.items()) or "nothing to ask"
+        tried = "; ".join(f"{source}: {outcome}" for source, outcome in attempts.items()) or (
+            "nobody to ask: it names no tracker and no mirror, and no peer was given or found"
+        )
         super().__init__(
             f"{release}: sources exhausted, no data for {waited_s:.1f} s at {bytes_done} of {bytes_total} "
             f"bytes ({tried}). What is there is kept: run it again when a seed or mirror is back."

@@ -92,7 +92,7 @@ class Seeder:
         self._ours: set[_Id] = set()
         self._tried: set[_Id] = set()
         self._sent: dict[Torrent, int] = {}
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, OssdistError] = {}
         self._ready = False
 
     async def run(self, *, interval_s: float, on_status: Callable[[SeederStatus], None]) -> None:
@@ -132,14 +132,17 @@ class Seeder:
         try:
             trusted = await self._client.catalog.channel()
         except OssdistError as error:
-            self._note_problem("channel", str(error))
+            self._note_problem("channel", error)
             return
         self._problems.pop("channel", None)
         wanted = self._wanted(trusted.channel.releases)
-        if self._only is not None and not wanted:
-            self._note_problem(self._only, "the channel lists no release of this name")
-        elif self._only is not None:
-            self._problems.pop(self._only, None)
+        if self._only is not None:
+            try:
+                trusted.entry(self._only, None)
+            except OssdistError as error:
+                self._note_problem(self._only, error)
+            else:
+                self._problems.pop(self._only, None)
         await self._drop_all_but({_id(entry) for entry in wanted})
         await self._drop_damaged()
         shared = self._shared()
@@ -166,7 +169,7 @@ class Seeder:
             releases=len(shared),
             peers=sum(peers),
             upload_bytes=sum(self._sent.values()),
-            problems=dict(self._problems),
+            problems={what: str(error) for what, error in self._problems.items()},
         )
 
     def _wanted(self, entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
@@ -211,15 +214,22 @@ class Seeder:
         self._tried &= listed
 
     async def _drop_damaged(self) -> None:
-        """Stops sharing what libtorrent cannot read, or found to be wrong; it is checked and shared anew then."""
+        """Stops sharing what was altered, or what libtorrent cannot read; it is checked and shared anew then."""
         for one, seeding in self._shared().items():
-            torrents = seeding.torrents.values()
-            if one in self._ours and any(await asyncio.gather(*map(self._is_damaged, torrents))):
-                log.warning("%s: its files in %s are damaged or gone", seeding.release.release.title, seeding.folder)
-                await asyncio.gather(*map(self._peers_of, torrents))  # the last count
+            if one in self._ours and await self._is_damaged(seeding):
+                log.warning(
+                    "%s: its files in %s were altered or are gone", seeding.release.release.title, seeding.folder
+                )
+                await asyncio.gather(*map(self._peers_of, seeding.torrents.values()))  # the last count
                 await self._client.stop_sharing(seeding.release)
 
-    async def _is_damaged(self, torrent: Torrent) -> bool:
+    async def _is_damaged(self, seeding: Seeding) -> bool:
+        if await asyncio.to_thread(seeding.is_altered):
+            return True
+        return any(await asyncio.gather(*map(self._has_failed, seeding.torrents.values())))
+
+    async def _has_failed(self, torrent: Torrent) -> bool:
+        """Whether libtorrent met with a bad read or a piece that is wrong; only a torrent added as a seed tells."""
         try:
             status = await torrent.status()
         except SwarmError:  # it was left in the meantime
@@ -239,7 +249,7 @@ class Seeder:
                     on_event=self._on_event,
                 )
         except OssdistError as error:
-            self._note_problem(title, str(error))
+            self._note_problem(title, error)
             return
         self._ours.add(_id(entry))
         self._problems.pop(title, None)
@@ -247,10 +257,12 @@ class Seeder:
     def _folder(self, entry: ReleaseEntry) -> Path:
         return self._store / "files" / layout.folder_name(entry.name, entry.version)
 
-    def _note_problem(self, what: str, why: str) -> None:
-        if self._problems.get(what) != why:
-            log.warning("%s is not shared: %s", what, why)
-        self._problems[what] = why
+    def _note_problem(self, what: str, error: OssdistError) -> None:
+        before = self._problems.get(what)
+        # Tried again and again, the same failure differs in how long it took and how far it came.
+        if before is None or type(before) is not type(error):
+            log.warning("%s is not shared: %s", what, error)
+        self._problems[what] = error
 
 
 def _id(entry: ReleaseEntry) -> _Id:

@@ -6,10 +6,12 @@ once: such releases share their torrents, from the folder of the one that came f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ossdist.release.torrents import files_in
+from ossdist.store.files import FileStamp, stamp
 from ossdist.tasks import run_to_end
 from ossdist.transfer.session import AddTorrent
 
@@ -33,16 +35,22 @@ class Seeding:
         release: Which.
         folder: Where its files stand.
         torrents: Its torrent in each swarm; releases of the same bytes have the same ones.
+        stamps: Of its files, when sharing began.
     """
 
     release: TrustedRelease
     folder: Path
     torrents: dict[Swarm, Torrent]
+    stamps: Mapping[Path, FileStamp | None]
 
     @property
     def key(self) -> str:
         """What releases of the same bytes have in common."""
         return key_of(self.release)
+
+    def is_altered(self) -> bool:
+        """Whether a file was written to, replaced or removed since. It asks the disk."""
+        return any(stamp(path) != before for path, before in self.stamps.items())
 
 
 def key_of(release: TrustedRelease) -> str:
@@ -89,7 +97,11 @@ class Sharing:
             SwarmError: A torrent cannot be added; then nothing of the release is shared.
         """
         twin = next((seeding for seeding in self.all if seeding.key == key_of(release)), None)
-        seeding = Seeding(release, twin.folder, twin.torrents) if twin is not None else Seeding(release, folder, {})
+        if twin is not None:
+            seeding = replace(twin, release=release)
+        else:
+            stamps = await asyncio.to_thread(_stamps, release.release, folder)
+            seeding = Seeding(release, folder, {}, stamps)
         new = dict(already)
         try:
             for swarm, metainfo in torrents.items():
@@ -130,6 +142,11 @@ async def _remove(torrents: dict[Swarm, Torrent]) -> None:
     for swarm, torrent in tuple(torrents.items()):
         del torrents[swarm]
         await torrent.remove()
+
+
+def _stamps(release: model.Release, folder: Path) -> dict[Path, FileStamp | None]:
+    paths = [(folder / file.path).absolute() for file in release.files]
+    return {path: stamp(path) for path in paths}
 
 
 def _seed_request(release: model.Release, metainfo: Metainfo, folder: Path) -> AddTorrent:

@@ -83,7 +83,8 @@ class Updater:
         self._resources = ExitStack()
 
     async def __aenter__(self) -> Self:
-        self._memory = await asyncio.to_thread(self._recall)
+        self._saved, self._begun = await asyncio.to_thread(self._recall)
+        self._memory = self._begun
         self._root = model.decode_root(self._memory.root)
         verifier = await asyncio.to_thread(lambda: GpgVerifier(self._root, clock=self._clock))
         self._verifier = self._resources.enter_context(verifier)
@@ -114,18 +115,12 @@ class Updater:
             raise NotFoundError(f"channel {self._root.channel}", "the addresses given (there are none)")
         async with self._updating:
             now = self._clock.now()
-            before = self._memory
             await self._follow_roots()
-            if self._memory is not before:
-                # At once: whoever can keep the channel from us must not make us forget whose keys were taken away.
-                await asyncio.to_thread(self._store.save, self._memory)
             update.require_current(self._root, now=now)
             offers = await self._offers(now)
             offer, pages, channel = await self._newest(offers)
-            remembered = self._memory.with_channel(ChannelMemory(offer.data, pages))
-            if remembered != self._memory:
-                self._memory = remembered
-                await asyncio.to_thread(self._store.save, self._memory)
+            self._memory = self._memory.with_channel(ChannelMemory(offer.data, pages))
+            await self._remember()
             return channel
 
     async def signatures(
@@ -140,23 +135,35 @@ class Updater:
 
     # --- roots -----------------------------------------------------------------------------------------
 
-    def _recall(self) -> TrustMemory:
+    def _recall(self) -> tuple[TrustMemory | None, TrustMemory]:
+        """What is stored, and what is believed at the start."""
         remembered = self._store.load()
         if remembered is None:
-            return memory.begin(self._given)
+            return None, memory.begin(self._given)
         given = memory.mark(self._given)
         reason = memory.unknown(remembered.history, given)
         if reason is not None:
             raise UnknownRootError(self._store.place, reason, document=layout.ROOT)
         if given.serial <= remembered.history[-1].serial:
-            return remembered
+            return remembered, remembered
         # The caller vouches for a newer root than we have followed.
         known = model.decode_root(remembered.root)
-        return remembered.with_root(self._given, keeps_channel=update.keeps_channel(known, self._root))
+        return remembered, remembered.with_root(self._given, keeps_channel=update.keeps_channel(known, self._root))
+
+    async def _remember(self) -> None:
+        if self._memory != self._saved:
+            memory = self._memory
+            await asyncio.to_thread(self._store.save, memory)
+            self._saved = memory
 
     async def _follow_roots(self) -> None:
         for _ in range(MAX_ROTATIONS + 1):
-            if not await self._follow_one():
+            taken = await self._follow_one()
+            # At once: whoever can keep the rest from us must not make us forget whose keys were taken away. What the
+            # caller gave is kept only with a channel under it: a wrong one must not lock out the right one.
+            if self._memory is not self._begun:
+                await self._remember()
+            if not taken:
                 return
         raise FormatError(f"more than {MAX_ROTATIONS} newer roots", document=layout.ROOT)
 

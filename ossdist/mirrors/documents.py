@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from ossdist.errors import MirrorError, NotFoundError, TooLargeError
+from ossdist.foreign_text import shown
 from ossdist.mirrors import failures
 from ossdist.mirrors.connections import Request, WatchedAdapter
 from ossdist.release import layout
@@ -160,7 +161,7 @@ class HttpDocuments:
         if response.status_code in {404, 410}:
             raise NotFoundError(url, self._base)
         if response.status_code != 200:
-            raise MirrorError(url, f"status {response.status_code} {response.reason}")
+            raise MirrorError(url, f"status {response.status_code} {shown(response.reason or '')}".rstrip())
         coding = response.headers.get("Content-Encoding", "identity")
         if coding != "identity":
             raise MirrorError(url, f"sent with content coding {coding!r}, which was not asked for")

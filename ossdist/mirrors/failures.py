@@ -16,11 +16,10 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from ossdist.foreign_text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_LONGEST = 200
-"""Characters of a foreign text that are shown: a server can put anything into one."""
 
 
 def reason(error: BaseException, *, connect_timeout_s: float, read_timeout_s: float) -> str:
@@ -96,5 +95,4 @@ def _words(error: BaseException, host: str) -> str | None:
 
 
 def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return shown(str(error)) or type(error).__name__

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ossdist.errors import DiskFullError, FormatError, StorageError, TargetNotWritableError
@@ -112,6 +113,30 @@ def file_length(path: Path) -> int | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """By what a file is known to be the one that was looked at before, without reading it.
+
+    Attributes:
+        length: In bytes.
+        mtime_ns: When it was written last.
+        inode: Which one it is.
+    """
+
+    length: int
+    mtime_ns: int
+    inode: int
+
+
+def stamp(path: Path) -> FileStamp | None:
+    """The stamp of a regular file; None if there is none of that name, or it cannot be told."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

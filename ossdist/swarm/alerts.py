@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import libtorrent as lt
 
+from ossdist.foreign_text import shown
 from ossdist.swarm.metainfo import metainfo_of
 from ossdist.swarm.snapshots import os_error_number
 from ossdist.transfer.metainfo import Address
@@ -170,9 +171,9 @@ def _torrent_failed(alert: lt.torrent_error_alert) -> StorageFailed:
 def _text(read: Callable[[], str]) -> str:
     """A text that somebody on the network wrote; the binding raises where it is no UTF-8."""
     try:
-        return read()
+        return shown(read())
     except UnicodeDecodeError as error:
-        return error.object.decode("utf-8", "backslashreplace")
+        return shown(error.object.decode("utf-8", "backslashreplace"))
 
 
 def _tracker_failed(alert: lt.tracker_error_alert) -> TrackerFailed:

@@ -243,7 +243,7 @@ async def test_drip_feed_ends_in_time_with_its_thread(path: str) -> None:
 @asynchronous
 async def test_drip_feed_is_given_up_by_its_rate(path: str) -> None:
     # Each byte is in time for the read, and the total is far away: only the rate can end it.
-    config = FetchConfig(read_timeout_s=60, total_timeout_s=600, min_bytes_per_s=1e12, min_rate_grace_s=0.1)
+    config = FetchConfig(read_timeout_s=60, total_timeout_s=30, min_bytes_per_s=1e12, min_rate_grace_s=0.1)
     async with serving(ScriptedServer(DRIPPED, drip=frozenset(DRIPPED))) as server:
         documents = HttpDocuments(server.url, config)
         with pytest.raises(MirrorError, match=r"less than 1e\+12 a second \(FetchConfig\.min_bytes_per_s\)"):
@@ -321,3 +321,13 @@ async def test_pipe_in_a_folder_is_no_document(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MirrorError, match="no regular file"):
         await FolderDocuments(tmp_path).fetch("pipe", limit_bytes=5)
+
+
+@asynchronous
+async def test_a_servers_own_words_cannot_change_a_terminal() -> None:
+    hostile = b"HTTP/1.1 503 \x1b[2J\x1b]0;root 1 accepted\x07" + b"good " * 1000 + b"\r\nContent-Length: 0\r\n\r\n"
+    async with serving(ScriptedServer({"/x": hostile})) as server:
+        with pytest.raises(MirrorError) as caught:
+            await fetch(server, "x")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500

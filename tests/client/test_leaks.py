@@ -44,6 +44,13 @@ def grown(before: dict[str, int]) -> dict[str, int]:
     return {what: count for what, count in resources().items() if count > before[what]}
 
 
+async def fill_thread_pool() -> None:
+    """The loop's own thread pool grows to its full size once, and stays."""
+    workers = min(32, (os.cpu_count() or 1) + 4)
+    barrier = threading.Barrier(workers)
+    await asyncio.gather(*(asyncio.to_thread(barrier.wait, 10) for _ in range(workers)))
+
+
 async def settled(before: dict[str, int]) -> dict[str, int]:
     """What has grown, after up to five seconds: a thread lives on a little after its join."""
     for _ in range(500):
@@ -75,10 +82,7 @@ async def cycle(channel: TestChannel, tmp_path: Path, number: int) -> None:
 async def test_fifty_cycles(tmp_path: Path, keys: Keys) -> None:
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": noise(300_000)})
-    # The loop's own thread pool grows to its full size once, and stays.
-    workers = min(32, (os.cpu_count() or 1) + 4)
-    barrier = threading.Barrier(workers)
-    await asyncio.gather(*(asyncio.to_thread(barrier.wait, 10) for _ in range(workers)))
+    await fill_thread_pool()
     await cycle(channel, tmp_path, -1)
     before = resources()
     for number in range(CYCLES):
@@ -98,6 +102,7 @@ async def test_client_that_cannot_open_leaves_nothing(tmp_path: Path, keys: Keys
             async with Client(channel.folder, root=channel.root, config=CONFIG, open_session=refuse):
                 raise AssertionError("it opened")
 
+    await fill_thread_pool()
     await attempt()
     before = resources()
     await attempt()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.keys import Keys
 
+UNLISTED = "release nosuch does not exist in the channel (it has tool). Check the name, the version and the address."
 CONTENT = noise(200_000)
 
 
@@ -147,11 +148,11 @@ async def test_a_name_that_is_not_listed_is_a_problem(tmp_path: Path, keys: Keys
     channel = await make_channel(tmp_path, keys)
     await publish(channel, {"tool.bin": CONTENT})
     with seed(channel, "--only", "nosuch") as seeding:
-        line = seeding.until("problems", {"nosuch": "the channel lists no release of this name"})
+        line = seeding.until("problems", {"nosuch": UNLISTED})
         assert (line["ready"], line["releases"]) == (False, 0)
         seeding.line()
         seeding.signal(signal.SIGTERM)
-        assert seeding.ended().err.count("nosuch") == 1
+        assert seeding.ended().err.count("is not shared") == 1
 
 
 @asynchronous

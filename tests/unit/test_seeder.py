@@ -56,7 +56,8 @@ async def test_a_name_that_is_not_listed_is_a_problem_until_it_is(tmp_path: Path
         await seeder.look()
         status = await seeder.status()
         assert (status.ready, status.releases) == (False, 0)
-        assert status.problems == {"other": "the channel lists no release of this name"}
+        assert list(status.problems) == ["other"]
+        assert "release other does not exist in the channel (it has tool)" in status.problems["other"]
         await publish(channel, {"other.bin": CONTENT}, name="other")
         await seeder.look()
         status = await seeder.status()
