@@ -13,7 +13,7 @@ from ossdist import events
 from ossdist.errors import FileHashError, OssdistError
 from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.stoppable import in_thread
-from ossdist.store.files import make_empty, sync_file, sync_folder
+from ossdist.store.files import file_length, make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
 from ossdist.store.reuse import copy_file, copy_from_channel
 from ossdist.tasks import run_to_end
@@ -22,7 +22,7 @@ from ossdist.transfer.run import Transfer
 from ossdist.upstream import check_upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from ossdist.clock import Clock
@@ -76,7 +76,15 @@ class Delivery:
         """The files that stand under their final names already: of an earlier call, or of one that was killed late."""
         chunk = self.config.transfer.hash_chunk_bytes
         files = [_expected(file, self.to / file.path) for file in self.release.release.files]
-        return await in_thread(lambda check: [file for file in files if is_right(file, chunk_bytes=chunk, check=check)])
+
+        def look(check: Callable[[], None]) -> list[ExpectedFile]:
+            right = [file for file in files if is_right(file, chunk_bytes=chunk, check=check)]
+            for file in files:
+                if file not in right and file_length(file.location) == file.length:
+                    log.warning("%s is not the signed file, though it has its length", file.location)
+            return right
+
+        return await in_thread(look)
 
     async def plan(self, right: Sequence[ExpectedFile], workspace: Workspace) -> Transfer:
         """Everything in full, but for files that are right already; a delta will be another plan.

@@ -453,7 +453,7 @@ class SourcesExhaustedError(SourceError):
         self, release: str, *, bytes_done: int, bytes_total: int, waited_s: float, attempts: Mapping[str, str]
     ) -> None:
         tried = "; ".join(f"{source}: {outcome}" for source, outcome in attempts.items()) or (
-            "nobody to ask: it names no tracker and no mirror, and no peer was given or found"
+            "nobody to ask: no tracker and no mirror is named, and no peer was given or found"
         )
         super().__init__(
             f"{release}: sources exhausted, no data for {waited_s:.1f} s at {bytes_done} of {bytes_total} "

@@ -88,9 +88,15 @@ class SourceFailed:
 
 @dataclass(frozen=True, slots=True)
 class PieceRefused:
-    """A piece's hash was wrong; it is fetched again."""
+    """A piece's hash was wrong; it is fetched again.
+
+    Attributes:
+        index: Which.
+        paths: The files that it is part of.
+    """
 
     index: int
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

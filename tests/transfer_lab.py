@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from ossdist.transfer.metainfo import Metainfo
     from tests.torrents import Payload
+
+T = TypeVar("T")
 
 CONFIG = TransferConfig(
     poll_s=0.5, resume_save_s=5.0, swarm_patience_s=10.0, exhausted_after_s=60.0, web_seed_retry_s=2.0
@@ -101,7 +103,7 @@ class Lab:
             save_resume=save,
         )
 
-    def seen(self, kind: type[events.TransferEvent]) -> list[events.TransferEvent]:
+    def seen(self, kind: type[T]) -> list[T]:
         """What was told of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 

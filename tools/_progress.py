@@ -56,7 +56,9 @@ class ProgressDisplay:
             case events.FileCommitted(path):
                 self._said.clear()
                 self._say(f"{path} is complete and verified")
-            case events.PieceRefused() | events.FileVerified():
+            case events.PieceRefused(index, paths):
+                self._say(f"piece {index} of {', '.join(paths)} came with wrong data and was refused")
+            case events.FileVerified():
                 pass
 
     def _progress(self, event: events.Progress) -> None:

@@ -101,7 +101,10 @@ def _copy_missing(folder: Path, release: Release, workspace: Workspace, check: C
                         check()
                         stream.write(chunk)
                         digest.update(chunk)
-                _require_better(begun=begun, right=digest.hexdigest() == file.sha256)
+                right = digest.hexdigest() == file.sha256
+                if not right:
+                    log.warning("%s is damaged: it has not the signed SHA-256", source)
+                _require_better(begun=begun, right=right)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 unfinished.replace(target)
             copied = True

@@ -47,6 +47,14 @@ class DialFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolBroken:
+    """A peer or web seed said what the protocol does not allow, and was disconnected."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeDataReady:
     """The answer to a request for resume data."""
 
@@ -95,6 +103,7 @@ class ListenFailed:
 
 Answer = (
     DialFailed
+    | ProtocolBroken
     | ResumeDataReady
     | ResumeDataFailed
     | ResumeRejected
@@ -160,6 +169,11 @@ def _disconnected(alert: lt.peer_disconnected_alert) -> PeerDisconnected | DialF
     return ended(_address(alert.endpoint), alert.error.message())
 
 
+def _protocol_broken(alert: lt.peer_error_alert) -> ProtocolBroken:
+    no_ranges = alert.error.value() == _INVALID_RANGE and alert.error.category().name() == "libtorrent"
+    return ProtocolBroken(_address(alert.endpoint), _NO_RANGES if no_ranges else alert.error.message())
+
+
 def _storage_failed(alert: lt.file_error_alert) -> StorageFailed:
     return StorageFailed(path=alert.filename(), errno=os_error_number(alert.error), reason=alert.error.message())
 
@@ -209,8 +223,11 @@ def _resume_data(alert: lt.save_resume_data_alert) -> ResumeDataReady:
     return ResumeDataReady(bytes(lt.write_resume_data_buf(kept)))
 
 
+# The Python binding does not name ``libtorrent::errors``.
 _PEER_BANNED = 91
-"""``libtorrent::errors::peer_banned``; the Python binding does not name it."""
+_INVALID_RANGE = 87
+
+_NO_RANGES = "the server ignores Range requests (RFC 9110, section 14) and sends whole files"
 
 
 # The keys are alert types and each function takes exactly its key's type, which no type of a dict can say.
@@ -222,6 +239,7 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.metadata_received_alert: _metadata_received,
     lt.peer_connect_alert: lambda alert: PeerConnected(_address(alert.endpoint)),
     lt.peer_disconnected_alert: _disconnected,
+    lt.peer_error_alert: _protocol_broken,
     lt.peer_ban_alert: lambda alert: PeerBanned(_address(alert.endpoint)),
     lt.tracker_reply_alert: lambda alert: TrackerReplied(alert.tracker_url(), alert.num_peers),
     lt.tracker_error_alert: _tracker_failed,

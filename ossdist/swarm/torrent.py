@@ -15,6 +15,7 @@ from ossdist.swarm.alerts import (
     DialFailed,
     FileRenamed,
     FileRenameFailed,
+    ProtocolBroken,
     ResumeDataFailed,
     ResumeDataReady,
     ResumeRejected,
@@ -249,7 +250,7 @@ class LibtorrentTorrent:
             case MetadataReceived(metainfo):
                 self._info_hashes = metainfo.info_hashes
                 self._subscribers.publish(event)
-            case DialFailed(address, reason):
+            case DialFailed(address, reason) | ProtocolBroken(address, reason):
                 self._subscribers.publish(PeerDisconnected(address, reason))
                 if (url := self._web_seeds.at(address)) is not None:
                     self._subscribers.publish(WebSeedFailed(url, reason))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def exhausted(
-    job: TransferJob, status: TorrentStatus, notes: Mapping[str, str], *, waited_s: float
+    job: TransferJob, status: TorrentStatus, notes: Mapping[str, str], *, peers: int, waited_s: float
 ) -> SourcesExhaustedError:
     """Nobody gives anything; says of every source what came of it.
 
@@ -24,9 +24,10 @@ def exhausted(
         job: What was to be transferred, and from whom.
         status: The last look at it.
         notes: What was heard of a source, by its address.
+        peers: How many peers were connected at that look.
         waited_s: How long nothing has come.
     """
-    attempts = {f"{status.peers} connected peer(s)": "gave nothing"} if status.peers else {}
+    attempts = {f"{peers} connected peer(s)": "gave nothing"} if peers else {}
     for url in (*job.trackers, *job.web_seeds):
         attempts[url] = notes.get(url, "no answer that helped")
     for address in job.peers:

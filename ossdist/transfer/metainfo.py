@@ -89,3 +89,9 @@ class Metainfo:
     def piece_size(self, index: int) -> int:
         """Bytes of piece ``index``."""
         return min(self.piece_length, self.total - index * self.piece_length)
+
+    def paths_in(self, index: int) -> tuple[str, ...]:
+        """The files of which piece ``index`` holds bytes."""
+        start = index * self.piece_length
+        end = start + self.piece_size(index)
+        return tuple(file.path for file in self.files if file.offset < end and start < file.offset + file.length)

@@ -84,6 +84,8 @@ class Transfer:
     _sequential: bool = True
     _initial_bytes: int | None = None
     _had_stopped: bool = False
+    _peers: int = 0
+    _refused: int = 0
 
     def __post_init__(self) -> None:
         """Nothing rests yet."""
@@ -232,7 +234,7 @@ class Transfer:
                     self.on_event(events.SwarmSwitched(decision.swarm.value, decision.reason))
                     return watch
                 if isinstance(decision, GiveUp):
-                    raise exhausted(self.job, status, self._notes, waited_s=decision.waited_s)
+                    raise exhausted(self.job, status, self._notes, peers=self._peers, waited_s=decision.waited_s)
                 if now_s >= next_save_s:
                     await self._save_resume_if_possible(torrent)
                     next_save_s = now_s + self.config.resume_save_s
@@ -271,7 +273,7 @@ class Transfer:
             case CheckingDone() | EventsLost():
                 await self._catch_up(torrent)
             case PieceFailed(index):
-                self.on_event(events.PieceRefused(index))
+                self._note_refused(index)
             case PeerBanned(address):
                 self._notes[str(address)] = "banned for wrong data"
                 self.on_event(events.PeerBanned(str(address)))
@@ -306,13 +308,14 @@ class Transfer:
             self._sequential = wanted
         rate.note(self.clock.monotonic_s(), status.payload_download)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
+        self._peers = len(peers) - mirrors
         self.on_event(
             events.Progress(
                 bytes_done=status.bytes_done,
                 bytes_total=status.bytes_total,
                 bytes_per_s=rate.bytes_per_s,
                 eta_s=rate.eta_s(status.bytes_total - status.bytes_done),
-                peers=len(peers) - mirrors,
+                peers=self._peers,
                 mirrors=mirrors,
                 bytes_from_peers=self.tally.total(PeerKind.PEER),
                 bytes_from_mirrors=self.tally.total(PeerKind.WEB_SEED),
@@ -324,6 +327,13 @@ class Transfer:
         self._notes[source] = reason
         self.failures[source] = self.failures.get(source, 0) + 1
         self.on_event(events.SourceFailed(source, reason))
+
+    def _note_refused(self, index: int) -> None:
+        """Says in which file it is: it may be damaged at the seed or mirror."""
+        paths = self.metainfo.paths_in(index)
+        self._refused += 1
+        self._notes["wrong data"] = f"{self._refused} piece(s) refused, the last one of {', '.join(paths)}"
+        self.on_event(events.PieceRefused(index, paths))
 
     # --- verified bytes --------------------------------------------------------------------------------
 

@@ -124,6 +124,6 @@ def test_what_is_not_known_is_not_said() -> None:
     nothing = errors.SignatureError(document="d", role="root", threshold=1, good=[], refused=[])
     assert "no signature was found" in str(nothing)
     nobody = errors.SourcesExhaustedError("a", bytes_done=0, bytes_total=1, waited_s=0, attempts={})
-    assert "nothing to ask" in str(nobody)
+    assert "nobody to ask" in str(nobody)
     for error in (errors.DiskFullError(PATH), errors.DiskFullError(PATH, needed_bytes=1)):
         assert "None" not in str(error)

@@ -217,7 +217,10 @@ async def test_nothing_but_poison_ends_in_time(lab: Lab) -> None:
     assert lab.now_s <= CONFIG.exhausted_after_s + CONFIG.poll_s
     assert caught.value.attempts[str(evil)] == "banned for wrong data"
     assert caught.value.attempts[server.url] == "peer banned"
-    assert len(lab.seen(events.PieceRefused)) == 2  # each was asked once
+    refused = lab.seen(events.PieceRefused)
+    assert len(refused) == 2  # each was asked once
+    assert refused[-1].paths == (NAME,)
+    assert caught.value.attempts["wrong data"] == f"2 piece(s) refused, the last one of {NAME}"
     assert transfer.failures == {server.url: 1}
 
 
