@@ -92,10 +92,11 @@ class SignatureError(TrustError):
     def __init__(
         self, *, document: str, role: str, threshold: int, good: Sequence[str], refused: Sequence[str]
     ) -> None:
-        why = "; ".join(refused) if refused else "no signature was found beside it"
+        why = "; ".join(refused) if refused else "none by a key of this role was found beside it"
         super().__init__(
             f"{document}: {len(good)} good signature(s) of role {role!r}, {threshold} needed ({why}). "
-            "Do not use it; fetch it again from another mirror, or ask the publisher which keys sign.",
+            "Do not use it; fetch it again from another mirror, or ask the publisher which keys sign, and whether your "
+            "root of trust is the channel's present one.",
             document=document,
         )
         self.role = role
@@ -115,7 +116,7 @@ class UpstreamSignatureError(TrustError):
     def __init__(self, *, document: str, path: str, refused: Sequence[str]) -> None:
         super().__init__(
             f"{document}: the upstream signature of {path} does not hold ({'; '.join(refused)}). Do not use the file; "
-            "tell the publisher, who has to publish what upstream signed, or to leave that signature out.",
+            "its publisher has to publish what upstream signed, name the right upstream key, or leave it unsigned.",
             document=document,
         )
         self.path = path
@@ -130,11 +131,10 @@ class ExpiredError(TrustError):
         now: The time that it was compared with.
     """
 
-    def __init__(self, *, document: str, expires: datetime, now: datetime) -> None:
+    def __init__(self, *, document: str, expires: datetime, now: datetime, advice: str = "") -> None:
+        advice = advice or "The mirror may be stale or held back: try another one, and check this machine's clock."
         super().__init__(
-            f"{document} expired at {expires.isoformat()} (now {now.isoformat()}). The mirror may be stale or "
-            "held back: try another one, and check this machine's clock.",
-            document=document,
+            f"{document} expired at {expires.isoformat()} (now {now.isoformat()}). {advice}", document=document
         )
         self.expires = expires
         self.now = now
@@ -253,8 +253,8 @@ class ForeignDocumentError(TrustError):
 
     def __init__(self, *, document: str, expected: str, actual: str) -> None:
         super().__init__(
-            f"{document} belongs to channel {actual!r}, not to {expected!r}. The mirror mixes channels or was tampered "
-            "with: try another one.",
+            f"{document} belongs to channel {actual!r}, not to {expected!r}. Your root of trust is another "
+            "channel's, or the mirror mixes channels or was tampered with: compare the root, and try another mirror.",
             document=document,
         )
         self.expected = expected
@@ -303,11 +303,9 @@ class SigningError(OssdistError):
         reason: What went wrong.
     """
 
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(
-            f"key {key} cannot be used: {reason}. Nothing was signed; "
-            "`gpg --list-secret-keys` shows the keys that can sign."
-        )
+    def __init__(self, key: str, reason: str, *, advice: str = "") -> None:
+        advice = advice or "`gpg --list-secret-keys` shows the keys that can sign."
+        super().__init__(f"key {key} cannot be used: {reason}. Nothing was signed. {advice}")
         self.key = key
         self.reason = reason
 

@@ -294,7 +294,7 @@ class Publisher:
             self._keys.require(roles.root, f"root {following.serial}")
             self._keys.require(roles.channel, f"root {following.serial}")
             signed_root = self._signed_root(following, root.roles.root, roles.root)
-            sign_releases(self._folder, channel, roles.release, self._keys, check)
+            sign_releases(self._folder, channel, following, self._keys, clock=self._clock, check=check)
             signed_channel, pages = self._signed_channel(following, self._successor(channel, channel.releases))
             self._put_channel(channel, {**signed_channel, **signed_root}, pages, check)
             self._folder.drop_signatures(layout.CHANNEL, keep=roles.channel.keys)
@@ -307,7 +307,7 @@ class Publisher:
         """The channel, if this publisher can sign its successor."""
         check()
         root, channel = self._folder.load()
-        update.require_current(root, now=self._clock.now())
+        update.require_current(root, now=self._clock.now(), advice="Only a rotation (tools/rotate.py) renews it.")
         self._keys.require(root.roles.channel, "the channel's root")
         return root, channel
 

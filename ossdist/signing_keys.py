@@ -40,7 +40,8 @@ class SigningKeys:
         if len(listed) < role.threshold:
             strangers = [key for key in self.fingerprints if key not in role.keys]
             reason = f"{what} asks for {role.threshold} of {', '.join(role.keys)}"
-            raise SigningError(", ".join(strangers) or self.fingerprints[0], reason)
+            advice = "Give --key as often as that needs, or change the root's keys by a rotation."
+            raise SigningError(", ".join(strangers) or self.fingerprints[0], reason, advice=advice)
 
     def sign(self, document: bytes, *roles: model.Role) -> dict[str, bytes]:
         """Detached armored signatures, by fingerprint, of all these keys that one of the roles lists.

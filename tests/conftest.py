@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,31 @@ from hypothesis import settings
 from tests.keys import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
+    from typing import Any
 
 __all__ = ["keys"]
+
+_settrace = sys.settrace
+
+
+def _settrace_patiently(function: Callable[[FrameType, str, Any], Any] | None) -> None:
+    """Python 3.11 refuses a thread's trace function, which coverage sets, while another thread's is being set.
+
+    The thread would die before it has begun. The refusal itself makes the next try succeed.
+    """
+    for _ in range(100):
+        try:
+            return _settrace(function)
+        except RuntimeError as error:
+            if "another trace function is being installed" not in str(error):
+                raise
+    return _settrace(function)
+
+
+sys.settrace = _settrace_patiently
 
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("ossdist", deadline=None)

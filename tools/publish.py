@@ -1,9 +1,9 @@
 """Publishes files as a release in a channel's folder, which any static HTTP server can then serve.
 
 The first release makes the channel, with the given key in every role: give its root.json to the users over a way that
-they trust. Name, version and purl are guessed from the file name of a wheel, sdist, deb or rpm. Of a folder, all
-files are published with their paths in it. Who asks for no version gets the newest release of a name, which is the one
-published last.
+they trust. Name, version and purl are guessed from the file name of a wheel, deb or rpm, and name and version from that
+of NAME-VERSION.tar.gz. Of a folder, all files are published with their paths in it, without its own name. Who asks for
+no version gets the newest release of a name, which is the one published last.
 
 Users believe a channel until it expires. Publishing puts that off, and so does --refresh, without FILE: run it well
 before, for instance once a day. A release that turned out to be bad is withdrawn, with a reason for its users:
@@ -25,11 +25,12 @@ import _script
 from ossdist.errors import StorageError
 from ossdist.publisher import Published, Publisher
 from ossdist.release import layout, model
-from ossdist.release.channel import Channel, assemble, decode_channel, decode_page
+from ossdist.release.channel import Channel, ReleaseEntry, assemble, decode_channel, decode_page
 from ossdist.release.formats.filename import PackageName, parse_filename
 from ossdist.release.signing import GpgSigner
 from ossdist.release_spec import ReleaseSpec, check_spec
 from ossdist.store.files import read_file
+from ossdist.store.trust_file import read_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ _KEY_HELP = "signs what the root lets it: the 40 digits of a primary key's finge
 _UPSTREAM_HELP = "the signature of the project that made FILE (.asc, .sig): its users check it too"
 _UPSTREAM_KEY_HELP = "the key that it is by; your keyring holds it (gpg --import)"
 _VALIDITY = timedelta(days=30)
+_FOLDERS = ("files", "index", "releases", "torrents")
 _NO_SOURCES = (
     "Neither --mirror nor --tracker was given: this release comes from the channel's own address alone, and from "
     "peers that users find by themselves (DHT, local network)."
@@ -66,10 +68,20 @@ class _Arguments(_script.Arguments):
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What was published, or None after a refresh; whether the channel was made, and what it is like since then."""
+    """What came of it.
+
+    Attributes:
+        published: The release; None after a refresh or a withdrawal.
+        withdrawn: What was withdrawn.
+        created: The channel was made.
+        root: Its root.
+        channel: What it is like now.
+    """
 
     published: Published | None
+    withdrawn: ReleaseEntry | None
     created: bool
+    root: model.Root
     channel: Channel
 
 
@@ -114,13 +126,35 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     if args.withdraw is not None:
         if not (args.name and args.version) or any((args.files, args.purl, *sources)):
             parser.error("--withdraw takes --name and --version, and nothing else that describes a release")
+        if not args.withdraw.strip():
+            parser.error("--withdraw needs a reason: users are told it")
         return args, None
     if not args.files:
         parser.error("a FILE is required, or --refresh, or --withdraw")
+    if bool(args.upstream_signature) != bool(args.upstream_key):
+        parser.error("--upstream-signature and --upstream-key belong together: the one says by which key the other is")
+    _require_place(parser, args)
     try:
         return args, _spec(args)
     except ValueError as error:
         parser.error(str(error))
+
+
+def _require_place(parser: argparse.ArgumentParser, args: _Arguments) -> None:
+    """Refuses what is most likely a slip: a new channel among other files, or a known one under another name."""
+    folder = args.channel_dir
+    root = folder / layout.ROOT
+    if not root.exists() and folder.is_dir() and not all(_may_be_ours(path.name) for path in folder.iterdir()):
+        parser.error(f"{folder} holds no channel, but other files: give the channel's folder, or an empty one")
+    if root.exists() and args.channel_name:
+        _, known = read_root(root)
+        if known.channel != args.channel_name:
+            parser.error(f"{folder} holds channel {known.channel}: a channel keeps its name")
+
+
+def _may_be_ours(name: str) -> bool:
+    """Whether a first try that was killed may have left it."""
+    return name.startswith((".", layout.CHANNEL)) or layout.ROOT in name or name in _FOLDERS
 
 
 def _file_or_folder(text: str) -> Path:
@@ -159,7 +193,10 @@ def _upstream_signatures(given: Sequence[Path], files: dict[str, Path]) -> dict[
     for place in given:
         paths = [path for path in files if PurePosixPath(path).name == place.stem]
         if len(paths) != 1:
-            raise ValueError(f"{place} is the signature of a file {place.stem}, and of {len(paths)} such ones")
+            raise ValueError(
+                f"{place}: of which FILE is it? Its name must be that of one of them, with .asc or .sig after it; "
+                f"{len(paths)} of them are called {place.stem}"
+            )
         found[paths[0]] = place
     return found
 
@@ -189,8 +226,9 @@ def _guess(files: dict[str, Path]) -> PackageName | None:
     known = [guess for guess in guesses if guess is not None]
     if len(known) < len(guesses) or len({(guess.name, guess.version) for guess in known}) != 1:
         return None
-    purls = {guess.purl for guess in known}
-    return replace(known[0], purl=purls.pop() if len(purls) == 1 else known[0].purl.partition("?")[0])
+    # A source archive says less than the wheel or package beside it.
+    purls = sorted({guess.purl for guess in known}, key=lambda purl: (purl.startswith("pkg:generic/"), purl))
+    return replace(known[0], purl=purls[0] if len(purls) == 1 else purls[0].partition("?")[0])
 
 
 def _require_no_links(given: Sequence[Path]) -> None:
@@ -218,11 +256,13 @@ async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
         args.channel_dir, signer=GpgSigner(args.gnupghome), keys=args.key, validity=args.validity_days
     )
     if spec is None:
+        name, version = args.name or "", args.version or ""
         if args.withdraw is not None:
-            await publisher.withdraw(args.name or "", args.version or "", reason=args.withdraw)
+            await publisher.withdraw(name, version, reason=args.withdraw)
         else:
             await publisher.refresh()
-        return _Result(None, created=False, channel=_channel(args.channel_dir))
+        channel = _channel(args.channel_dir)
+        return _Result(None, channel.find(name, version), created=False, root=_root(args), channel=channel)
     is_new = not (args.channel_dir / layout.ROOT).exists()
     await asyncio.to_thread(_require_publishable, args, spec)
     if is_new:
@@ -230,7 +270,11 @@ async def _run(args: _Arguments, spec: ReleaseSpec | None) -> _Result:
     published = await publisher.publish(spec)
     if not spec.mirrors and not spec.trackers:
         print(_NO_SOURCES, file=sys.stderr)
-    return _Result(published, is_new, _channel(args.channel_dir))
+    return _Result(published, None, is_new, _root(args), _channel(args.channel_dir))
+
+
+def _root(args: _Arguments) -> model.Root:
+    return read_root(args.channel_dir / layout.ROOT)[1]
 
 
 def _channel(folder: Path) -> Channel:
@@ -243,8 +287,12 @@ def _channel(folder: Path) -> Channel:
 def _keys(result: _Result) -> dict[str, object]:
     channel = {"serial": result.channel.serial, "created": result.created}
     expires = result.channel.expires.isoformat()
+    root = {"serial": result.root.serial, "expires": result.root.expires.isoformat()}
     if result.published is None:
-        return {"ok": True, "channel": channel, "expires": expires}
+        answer: dict[str, object] = {"ok": True, "channel": channel, "expires": expires, "root": root}
+        if (gone := result.withdrawn) is not None:
+            answer["withdrawn"] = {"name": gone.name, "version": gone.version, "reason": gone.withdrawn}
+        return answer
     release = result.published.release
     hybrid = {"v1": release.hybrid.info_hash_v1, "v2": release.hybrid.info_hash_v2}
     return {
@@ -256,6 +304,7 @@ def _keys(result: _Result) -> dict[str, object]:
         "deltas": [],
         "channel": channel,
         "expires": expires,
+        "root": root,
     }
 
 
@@ -263,9 +312,19 @@ def _tell(result: _Result) -> str:
     lines: list[str] = []
     if result.published is not None:
         release = result.published.release
-        lines.append(f"{release.title} ({release.purl}) is published in channel {result.channel.serial}")
+        lines.append(f"{release.title} ({release.purl}) is published in channel {result.root.channel}")
         lines += [f"  {file.path}: {file.length} bytes, sha256 {file.sha256}" for file in release.files]
-    lines.append(f"Channel {result.channel.serial} expires at {result.channel.expires:%Y-%m-%d %H:%M} UTC.")
+    if result.withdrawn is not None:
+        entry = result.withdrawn
+        newest = result.channel.find(entry.name, None)
+        lines.append(f"{entry.title} is withdrawn: {entry.withdrawn}")
+        lines.append(f"The newest release of {entry.name} is {newest.version if newest else 'none'} now.")
+    lines.append(
+        f"The channel (serial {result.channel.serial}) expires at {result.channel.expires:%Y-%m-%d %H:%M} UTC, "
+        f"its root of trust at {result.root.expires:%Y-%m-%d %H:%M} UTC."
+    )
+    if result.root.expires < result.channel.expires:
+        lines.append("WARNING: the root ends first, and nobody believes the channel after it: call rotate.py before.")
     if result.published is not None:
         lines.append("Before that, publish again or call publish.py --refresh.")
     if len(result.channel.releases) <= (0 if result.published is None else 1):  # nobody can have used it before

@@ -48,6 +48,9 @@ _KEY_TYPES: dict[KeyAlgorithm, str] = {
 _CANNOT_ASK = frozenset({85, 32870})
 """GPG_ERR_NO_PIN_ENTRY and GPG_ERR_ENOTTY."""
 
+_UNLOCK = "Sign something with gpg in a terminal first: its agent then remembers the passphrase."
+_PROLONG = "`gpg --quick-set-expire` prolongs it; a rotation of the root publishes its new form."
+
 
 class GpgVerifier:
     """Checks detached signatures against the keys of one root; implements `SignatureVerifier`.
@@ -149,10 +152,14 @@ class GpgVerifier:
         said = verdict.status_lines(self._gpg.import_keys(blocks).stderr)
         imported = [words[2] for words in said if words[0] == "IMPORT_OK"]
         for index, fingerprint in enumerate(self._fingerprints):
-            found = imported[index] if index < len(imported) else "none that gpg can use"
+            found = imported[index] if index < len(imported) else None
+            if found is None:
+                now = self._clock.now().isoformat()
+                reason = f"gpg can use no key of the block that stands for {fingerprint}"
+                raise FormatError(f"{reason}. Is this machine's clock right ({now})?", document=self._document)
             if found != fingerprint:
-                message = f"the key block that stands for {fingerprint} holds another key: {found}"
-                raise FormatError(message, document=self._document)
+                reason = f"the key block that stands for {fingerprint} holds another key: {found}"
+                raise FormatError(reason, document=self._document)
 
 
 class GpgSigner:
@@ -209,7 +216,8 @@ class GpgSigner:
         made = [words for words in said if words[0] == "SIG_CREATED"]
         # The user's options may add keys or change formats; what was made is looked at, not taken for granted.
         if len(made) != 1 or [made[0][1], *made[0][3:5]] != ["D", "10", "00"] or answer.returncode != 0:
-            raise SigningError(fingerprint, self._why(fingerprint, said))
+            reason, advice = self._why(fingerprint, said)
+            raise SigningError(fingerprint, reason, advice=advice)
         return answer.data
 
     def export_public_key(self, fingerprint: str) -> str:
@@ -222,7 +230,8 @@ class GpgSigner:
         _check_fingerprint(fingerprint)
         block = self._gpg.export_keys(fingerprint, minimal=True)
         if not block:
-            raise SigningError(fingerprint, "the keyring does not hold it")
+            advice = "`gpg --list-keys` shows the keys that the keyring holds; `gpg --import` adds one."
+            raise SigningError(fingerprint, "the keyring does not hold it", advice=advice)
         return block
 
     def create_key(
@@ -265,20 +274,23 @@ class GpgSigner:
             raise SigningError(user_id, "gpg cannot make it")
         return created[0]
 
-    def _why(self, fingerprint: str, said: list[list[str]]) -> str:
+    def _why(self, fingerprint: str, said: list[list[str]]) -> tuple[str, str]:
+        """Why a key did not sign, and what to do if that is known."""
         failures = [words[2] for words in said if words[0] == "FAILURE" and len(words) > 2]
         codes = {int(code) & 0xFFFF for code in failures if code.isdigit()}
         if 11 in codes:  # GPG_ERR_BAD_PASSPHRASE
-            return "the passphrase is wrong"
+            return "the passphrase is wrong", "`gpg --detach-sign` shows which one is right."
         found = self._gpg.list_keys(secret=True, keys=fingerprint)
         if not found:
-            return "the keyring does not hold its secret part"
-        trouble = {"e": "it has expired", "r": "it was revoked"}.get(str(found[0].get("trust")))
-        if trouble is None and any(words[0] == "NEED_PASSPHRASE" for words in said):
-            trouble = "it needs a passphrase"
-        if trouble is None and not _CANNOT_ASK.isdisjoint(codes):
-            trouble = "it needs a passphrase, and gpg's agent cannot ask for one here"
-        return trouble or f"gpg did not make one detached SHA-512 signature (error {sorted(codes)})"
+            return "the keyring does not hold its secret part", ""
+        ended = {"e": ("it has expired", _PROLONG), "r": ("it was revoked", "")}.get(str(found[0].get("trust")))
+        if ended is not None:
+            return ended
+        if any(words[0] == "NEED_PASSPHRASE" for words in said):
+            return "it needs a passphrase", _UNLOCK
+        if not _CANNOT_ASK.isdisjoint(codes):
+            return "it needs a passphrase, and gpg's agent cannot ask for one here", _UNLOCK
+        return f"gpg did not make one detached SHA-512 signature (error {sorted(codes)})", ""
 
 
 @contextmanager

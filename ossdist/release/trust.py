@@ -179,12 +179,21 @@ def accept_release(
         FormatError: It is signed, but malformed.
         UnsafePathError: It names a path that must not be used.
     """
-    _require(entry.path, "length", entry.length, len(data))
-    _require(entry.path, "sha256", entry.sha256, hashlib.sha256(data).hexdigest())
+    require_listed(entry, data)
     accepted = accept_standalone_release(root, data, signatures, document=entry.path)
     _require(entry.path, "name", entry.name, accepted.release.name)
     _require(entry.path, "version", entry.version, accepted.release.version)
     return accepted
+
+
+def require_listed(entry: ReleaseEntry, data: bytes) -> None:
+    """Refuses a manifest that is not the one that a trusted channel lists as ``entry``.
+
+    Raises:
+        ManifestMismatchError: Its length or hash is another.
+    """
+    _require(entry.path, "length", entry.length, len(data))
+    _require(entry.path, "sha256", entry.sha256, hashlib.sha256(data).hexdigest())
 
 
 def accept_standalone_release(

@@ -127,13 +127,18 @@ def keeps_channel(old: Root, new: Root) -> bool:
     )
 
 
-def require_current(root: Root, *, now: datetime) -> None:
+def require_current(root: Root, *, now: datetime, advice: str = "") -> None:
     """Refuses to go on under a root whose time is over.
+
+    Args:
+        root: The root.
+        now: The time.
+        advice: What the error tells to do; a user's way out if empty.
 
     Raises:
         ExpiredError: It has expired.
     """
-    _refuse_expired(layout.ROOT, root.expires, now)
+    _refuse_expired(layout.ROOT, root.expires, now, advice)
 
 
 # --- the channel -----------------------------------------------------------------------------------------
@@ -252,6 +257,6 @@ def _require_still_listed(before: Iterable[ReleaseEntry], after: Mapping[tuple[s
             raise RemovedReleaseError(entry.title, "had been withdrawn and came back", document=layout.CHANNEL)
 
 
-def _refuse_expired(document: str, expires: datetime, now: datetime) -> None:
+def _refuse_expired(document: str, expires: datetime, now: datetime, advice: str = "") -> None:
     if now >= expires:
-        raise ExpiredError(document=document, expires=expires, now=now)
+        raise ExpiredError(document=document, expires=expires, now=now, advice=advice)

@@ -29,7 +29,7 @@ _REFUSALS = {
     "BADSIG": "the signature is bad: it is not over these bytes",
     "REVKEYSIG": "the key was revoked",
     "EXPSIG": "the signature has expired",
-    "NO_PUBKEY": "the root of trust does not hold this key",
+    "NO_PUBKEY": "it is not one of the keys that may sign here",
     "ERRSIG": "gpg cannot check the signature",
 }
 """Lines that refuse one signature, the most telling first."""

@@ -135,7 +135,7 @@ async def test_tampered_index_is_not_signed(tmp_path: Path, keys: Keys) -> None:
 async def test_channel_without_its_signatures_or_root(tmp_path: Path, keys: Keys) -> None:
     channel = await make_channel(tmp_path, keys)
     (channel.folder / layout.signature_path(layout.CHANNEL, keys.alice)).unlink()
-    with pytest.raises(SignatureError, match="no signature was found"):
+    with pytest.raises(SignatureError, match="none by a key of this role"):
         await channel.publisher.refresh()
     channel.root.write_bytes(b"{}")
     with pytest.raises(FormatError, match=r"root\.json"):

@@ -107,7 +107,7 @@ async def test_channel_signed_by_an_unknown_key(channel: TestChannel, tmp_path: 
 @asynchronous
 async def test_missing_signature(channel: TestChannel, tmp_path: Path, keys: Keys) -> None:
     (channel.folder / layout.signature_path(layout.CHANNEL, keys.alice)).unlink()
-    await refuse(channel, tmp_path, SignatureError, "no signature was found")
+    await refuse(channel, tmp_path, SignatureError, "none by a key of this role")
 
 
 @asynchronous

@@ -13,7 +13,15 @@ import pytest
 from ossdist.catalog import Catalog
 from ossdist.clock import SystemClock
 from ossdist.config import FetchConfig
-from ossdist.errors import ExpiredError, NotFoundError, OssdistError, SignatureError, SigningError, WithdrawnError
+from ossdist.errors import (
+    ExpiredError,
+    ManifestMismatchError,
+    NotFoundError,
+    OssdistError,
+    SignatureError,
+    SigningError,
+    WithdrawnError,
+)
 from ossdist.publisher import Publisher
 from ossdist.release import layout, model
 from ossdist.release.model import Role, Roles
@@ -21,12 +29,12 @@ from ossdist.swarm import load_metainfo
 from tests.asynchronous import asynchronous
 from tests.channels import CHANNEL, TestChannel, listed, make_channel, publish
 from tests.client.faults import fault
+from tests.keys import FixedClock, Keys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ossdist.release.trust import TrustedRelease
-    from tests.keys import Keys
 
 
 class Killed(BaseException):
@@ -256,3 +264,33 @@ async def test_a_stranger_cannot_rotate_for_clients(channel: TestChannel, keys: 
         (channel.folder / path).write_bytes(data)
     with pytest.raises(SignatureError, match=r"2\.root\.json"):
         await resolve(channel, first, tmp_path / "state")
+
+
+# --- a folder that others can write to -------------------------------------------------------------------
+
+
+@asynchronous
+async def test_a_rotation_signs_no_manifest_that_the_channel_does_not_list(channel: TestChannel, keys: Keys) -> None:
+    place = channel.folder / layout.release_path("tool", "1.0")
+    place.write_bytes(place.read_bytes().replace(b"tool.bin", b"evil.bin"))
+    with pytest.raises(ManifestMismatchError):
+        await publisher_of(channel, keys, keys.alice, keys.bob).rotate(all_by(keys.bob))
+    assert not (channel.folder / layout.signature_path(str(place.relative_to(channel.folder)), keys.bob)).exists()
+
+
+@asynchronous
+async def test_a_rotation_counts_good_signatures_alone(channel: TestChannel, keys: Keys, tmp_path: Path) -> None:
+    path = layout.release_path("tool", "1.0")
+    forged = channel.folder / layout.signature_path(path, keys.bob)
+    forged.write_bytes(keys.signer.sign(b"something else", keys.bob))
+    await publisher_of(channel, keys, keys.alice, keys.bob).rotate(all_by(keys.bob))
+    assert (await resolve(channel, channel.root.read_bytes(), tmp_path / "fresh")).signed_by.keys == (keys.bob,)
+
+
+@asynchronous
+async def test_who_publishes_under_an_expired_root_is_told_to_rotate(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    late = FixedClock(datetime.now(UTC) + timedelta(days=400))
+    publisher = Publisher(channel.folder, signer=keys.signer, keys=[keys.alice], clock=late)
+    with pytest.raises(ExpiredError, match="rotation"):
+        await publisher.refresh()

@@ -85,7 +85,7 @@ async def test_published_and_checked_by_client_and_verifier(tmp_path: Path, keys
 async def test_what_upstream_did_not_sign_is_not_published(tmp_path: Path, keys: Keys, who: str) -> None:
     channel = await make_channel(tmp_path, keys)
     signature, key, says = {
-        "stranger": (keys.sign_oddly(CONTENT, key=keys.mallory), keys.bob, "does not hold this key"),
+        "stranger": (keys.sign_oddly(CONTENT, key=keys.mallory), keys.bob, "not one of the keys that may sign"),
         "other bytes": (keys.sign_oddly(CONTENT + b"x", key=keys.bob), keys.bob, "the signature is bad"),
         "sha1": (keys.sign_oddly(CONTENT, "--digest-algo", "SHA1", key=keys.bob), keys.bob, "hash algorithm"),
         "text": (keys.sign_oddly(CONTENT, "--textmode", key=keys.bob), keys.bob, "class 01"),

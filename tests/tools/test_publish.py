@@ -38,6 +38,10 @@ def manifest(channel: Path, name: str, version: str) -> model.Release:
     return model.decode_release((channel / layout.release_path(name, version)).read_bytes())
 
 
+def root_of(channel: Path) -> model.Root:
+    return model.decode_root((channel / layout.ROOT).read_bytes())
+
+
 def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path: Path, keys: Keys) -> None:
     channel = tmp_path / "channel"
     done = publish(keys, channel, write(tmp_path / WHEEL, noise(50_000)))
@@ -55,6 +59,7 @@ def test_a_wheel_tells_its_name_and_the_first_release_makes_the_channel(tmp_path
         "deltas": [],
         "channel": {"serial": 2, "created": True},
         "expires": listed(channel).expires.isoformat(),
+        "root": {"serial": 1, "expires": root_of(channel).expires.isoformat()},
     }
     assert listed(channel).expires - listed(channel).issued == timedelta(days=30)
     assert model.decode_root((channel / layout.ROOT).read_bytes()).roles.release.keys == (keys.alice,)
@@ -275,12 +280,56 @@ def test_a_refresh_puts_the_expiry_off_and_changes_nothing_else(tmp_path: Path, 
         "ok": True,
         "channel": {"serial": 3, "created": False},
         "expires": after.expires.isoformat(),
+        "root": {"serial": 1, "expires": root_of(channel).expires.isoformat()},
     }
     assert after.expires - after.issued == timedelta(days=9)
     assert after.releases == before.releases
     people = run("publish", channel, "--refresh", "--key", keys.alice, "--gnupghome", keys.home)
-    assert people.out.startswith("Channel 4 expires at ")
+    assert people.out.startswith("The channel (serial 4) expires at ")
+    assert f"its root of trust at {root_of(channel).expires:%Y-%m-%d %H:%M} UTC" in people.out
+    assert "WARNING" not in people.out
     assert people.err == ""
+
+
+def test_a_channel_that_outlives_its_root_is_warned_of(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    where = ("--key", keys.alice, "--gnupghome", keys.home)
+    done = run("publish", channel, write(tmp_path / WHEEL), "--validity-days", "366", *where)
+    assert done.code == 0, done
+    assert "WARNING: the root ends first" in done.out
+    assert "rotate.py" in done.out
+
+
+def test_a_withdrawal_says_what_is_newest_then(tmp_path: Path, keys: Keys) -> None:
+    channel = tmp_path / "channel"
+    for version in ("1.0", "1.1"):
+        assert publish(keys, channel, write(tmp_path / WHEEL.replace("1.0", version))).code == 0
+    gone = ("--withdraw", "it eats files", "--name", "demo-tool", "--version")
+    answer = publish(keys, channel, *gone, "1.1").answer
+    assert answer["withdrawn"] == {"name": "demo-tool", "version": "1.1", "reason": "it eats files"}
+    done = run("publish", channel, *gone, "1.1", "--key", keys.alice, "--gnupghome", keys.home)
+    assert "demo-tool 1.1 is withdrawn: it eats files\nThe newest release of demo-tool is 1.0 now." in done.out
+    done = run("publish", channel, *gone, "1.0", "--key", keys.alice, "--gnupghome", keys.home)
+    assert "The newest release of demo-tool is none now." in done.out
+
+
+def test_a_source_archive_alone_is_not_said_to_be_from_pypi(tmp_path: Path, keys: Keys) -> None:
+    archive = write(tmp_path / "demo_tool-1.0.tar.gz")
+    assert publish(keys, tmp_path / "one", archive).answer["purl"] == "pkg:generic/demo-tool@1.0"
+    both = publish(keys, tmp_path / "two", archive, write(tmp_path / WHEEL))
+    assert both.answer["purl"] == "pkg:pypi/demo-tool@1.0"
+
+
+def test_a_channel_keeps_its_name_and_its_folder(tmp_path: Path, keys: Keys) -> None:
+    channel, wheel = tmp_path / "channel", write(tmp_path / WHEEL)
+    assert publish(keys, channel, wheel, "--channel-name", "example.org-stable").code == 0
+    renamed = publish(keys, channel, write(tmp_path / "tool.deb"), "--name=x", "--version=1", "--channel-name", "other")
+    assert (renamed.code, renamed.out) == (2, "")
+    assert "holds channel example.org-stable: a channel keeps its name" in renamed.err
+    among_others = publish(keys, tmp_path, wheel)
+    assert (among_others.code, among_others.out) == (2, "")
+    assert "holds no channel, but other files" in among_others.err
+    assert not (tmp_path / layout.ROOT).exists()
 
 
 def test_a_channel_that_does_not_exist_cannot_be_refreshed(tmp_path: Path, keys: Keys) -> None:
@@ -302,6 +351,9 @@ def test_a_channel_that_does_not_exist_cannot_be_refreshed(tmp_path: Path, keys:
         (("channel", WHEEL, "--key", "alice@example.org"), "fingerprint"),
         (("channel", WHEEL, "--key", "0" * 40, "--gnupghome", "missing"), "is no folder"),
         (("channel", "tool.bin", "folder", "--key", "0" * 40, "--name=x", "--version=1"), "would both be tool.bin"),
+        (("channel", "--withdraw", " ", "--name=x", "--version=1", "--key", "0" * 40), "needs a reason"),
+        (("channel", WHEEL, "--upstream-key", "0" * 40, "--key", "0" * 40), "belong together"),
+        (("channel", WHEEL, "--upstream-signature", WHEEL, "--key", "0" * 40), "belong together"),
         (("channel", "empty", "--key", "0" * 40, "--name=x", "--version=1"), "has no files"),
     ],
 )

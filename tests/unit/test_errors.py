@@ -105,7 +105,7 @@ def test_messages_tell_what_happened_to_what_and_what_to_do() -> None:
     by_class = {type(error): str(error) for error in EXAMPLES}
     for kind, parts in {
         errors.SignatureError: ["channel.json", "'channel'", "2 needed", "key B: bad", "another mirror"],
-        errors.UpstreamSignatureError: ["tool 1.0", "a.iso", "key B: bad", "tell the publisher"],
+        errors.UpstreamSignatureError: ["tool 1.0", "a.iso", "key B: bad", "its publisher has to publish"],
         errors.ExpiredError: ["channel.json", "2026-01-01", "clock"],
         errors.RollbackError: ["serial 1", "serial 2"],
         errors.ManifestMismatchError: ["release.json", "length 1", "found 2"],
@@ -122,7 +122,7 @@ def test_messages_tell_what_happened_to_what_and_what_to_do() -> None:
 
 def test_what_is_not_known_is_not_said() -> None:
     nothing = errors.SignatureError(document="d", role="root", threshold=1, good=[], refused=[])
-    assert "no signature was found" in str(nothing)
+    assert "none by a key of this role" in str(nothing)
     nobody = errors.SourcesExhaustedError("a", bytes_done=0, bytes_total=1, waited_s=0, attempts={})
     assert "nobody to ask" in str(nobody)
     for error in (errors.DiskFullError(PATH), errors.DiskFullError(PATH, needed_bytes=1)):

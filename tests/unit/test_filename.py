@@ -26,7 +26,7 @@ from ossdist.release.formats.filename import parse_filename
             "pkg:pypi/typing-extensions@4.16.0",
         ),
         ("demo-1.0-1local-py3-none-any.whl", "demo", "1.0", "pkg:pypi/demo@1.0"),
-        ("typing_extensions-4.16.0.tar.gz", "typing-extensions", "4.16.0", "pkg:pypi/typing-extensions@4.16.0"),
+        ("typing_extensions-4.16.0.tar.gz", "typing-extensions", "4.16.0", "pkg:generic/typing-extensions@4.16.0"),
         (
             "libssl3_3.0.22-1~deb12u2_amd64.deb",
             "libssl3",

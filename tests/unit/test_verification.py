@@ -270,7 +270,7 @@ async def test_a_manifest_that_nobody_signed_fails(tmp_path: Path, keys: Keys) -
         signature.unlink()
     report = one.verify("tool.bin")
     assert not report.passed
-    assert "no signature was found beside it" in details(report, "release signature")
+    assert "none by a key of this role was found beside it" in details(report, "release signature")
 
 
 @asynchronous

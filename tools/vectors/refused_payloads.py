@@ -68,7 +68,13 @@ def _upstream(workshop: Workshop) -> Iterator[Vector]:
     content = PAYLOAD["hello.txt"]
     for name, signed, signer, says, title in (
         ("other-file", content + b"\n", "carol", "the signature is bad", "The upstream signature is of other bytes."),
-        ("stranger", content, "mallory", "does not hold this key", "The upstream signature is by another key."),
+        (
+            "stranger",
+            content,
+            "mallory",
+            "not one of the keys that may sign",
+            "The upstream signature is by another key.",
+        ),
     ):
         signature = workshop.keyring.sign(signed, signer, at=SIGNED)
         mirror = workshop.mirror()
@@ -153,7 +159,7 @@ def _torrents_alone(workshop: Workshop) -> Iterator[Vector]:
             "by-a-stranger",
             dress(hybrid, release=document, signatures=strangers).data,
             SignatureError,
-            "does not hold this key",
+            "not one of the keys that may sign",
             "A stranger has signed the embedded release, under a known key's name.",
             "Whose signature it is, the signature says.",
         ),

@@ -65,7 +65,7 @@ def _of_the_channel(workshop: Workshop) -> Iterator[Vector]:
         workshop,
         "by-a-stranger-under-a-known-name",
         mirror,
-        "does not hold this key",
+        "not one of the keys that may sign",
         "A stranger's signature stands in the file of a key of the role.",
         "Whose signature it is, the signature says, not the file's name.",
     )

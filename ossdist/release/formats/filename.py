@@ -4,7 +4,7 @@
 format     form of the name                               source
 =========  =============================================  ==================================
 wheel      ``NAME-VERSION[-BUILD]-PYTHON-ABI-OS.whl``     PyPA, binary distribution format
-sdist      ``NAME-VERSION.tar.gz``                        PEP 625
+archive    ``NAME-VERSION.tar.gz``                        PEP 625, but not of PyPI alone
 deb        ``NAME_VERSION_ARCH.deb``                      deb-version(7), dpkg-name(1)
 rpm        ``NAME-VERSION-RELEASE.ARCH.rpm``              RPM's file naming convention
 =========  =============================================  ==================================
@@ -82,8 +82,11 @@ def _sdist(filename: str) -> PackageName | None:
         name, version = parse_sdist_filename(filename)
     except InvalidSdistFilename:
         return None
-    # `parse_sdist_filename` takes every archive with a hyphen and a version. PEP 625 allows one way of writing it.
-    return _pypi(name, version) if filename == f"{name.replace('-', '_')}-{version}.tar.gz" else None
+    # `parse_sdist_filename` takes every archive with a hyphen and a version. PEP 625 allows one way of writing it, but
+    # so is most of what never was on PyPI called: its name says nothing of where it is from.
+    if filename != f"{name.replace('-', '_')}-{version}.tar.gz":
+        return None
+    return PackageName(name, str(version), PackageURL("generic", None, name, str(version)).to_string())
 
 
 def _deb(filename: str) -> PackageName | None:
