@@ -154,8 +154,11 @@ class Client:
             StorageError: The disk is full, or the target cannot be written to.
         """
         started_s = self._clock.monotonic_s()
-        release = await self._catalog.release(channel or await self._catalog.channel(), name, version)
-        on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
+        channel = channel or await self._catalog.channel()
+        release = await self._catalog.release(channel, name, version)
+        found = release.release
+        withdrawn = channel.withdrawn_after(channel.entry(found.name, found.version))
+        on_event(events.Resolved(found.name, found.version, found.length, withdrawn))
         torrents = await self._catalog.torrents(release)
         return await self._bring(release, torrents, to, peers, share, on_event, started_s=started_s)
 
@@ -241,6 +244,7 @@ class Client:
             upstream = await delivery.check_upstream(transfer)
             await asyncio.to_thread(sweep, to, release.release.hybrid.info_hash_v2)
         else:
+            await asyncio.to_thread(delivery.require_places)
             with Workspace(to, release.release.hybrid.info_hash_v2) as workspace:
                 await self._sharing.stop_bytes(release)
                 transfer = await delivery.plan(right, workspace)

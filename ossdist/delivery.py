@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import FileHashError, OssdistError
+from ossdist.errors import FileHashError, OssdistError, TargetNotWritableError
 from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, make_empty, sync_file, sync_folder
@@ -86,6 +86,21 @@ class Delivery:
 
         return await in_thread(look)
 
+    def require_places(self) -> None:
+        """Refuses, before anything is fetched, what could not be put in place. It blocks.
+
+        Raises:
+            TargetNotWritableError: A folder stands where a file shall be, or a file where a folder shall be.
+        """
+        for final in self.finals:
+            if final.is_dir():
+                raise TargetNotWritableError(final, "a folder of that name is in the way of the file: move it")
+            for parent in final.parents:
+                if parent.is_dir():
+                    break
+                if parent.exists():
+                    raise TargetNotWritableError(parent, "a file of that name is in the way of the folder: move it")
+
     async def plan(self, right: Sequence[ExpectedFile], workspace: Workspace) -> Transfer:
         """Everything in full, but for files that are right already; a delta will be another plan.
 
@@ -101,9 +116,8 @@ class Delivery:
             # A copy: the session may write to it, and must not to what stands under a final name.
             target = workspace.data / paths[file.path]
             await in_thread(functools.partial(copy_file, file.location, target))
-        copied = False
-        for folder in self.folders if self.config.mirrors_enabled else ():
-            copied |= await copy_from_channel(folder, release, workspace)
+        folders = self.folders if self.config.mirrors_enabled else ()
+        copied = {folder: await copy_from_channel(folder, release, workspace) for folder in folders}
         job = TransferJob(
             title=release.title,
             torrents=self.torrents,
@@ -113,8 +127,9 @@ class Delivery:
             web_seeds=self.web_seeds if self.config.mirrors_enabled else (),
             find_peers=self.config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
-            resume_trusted=resume is not None and resume.trusted and not copied and not right,
+            resume_trusted=resume is not None and resume.trusted and not any(copied.values()) and not right,
             has_data=workspace.has_data,
+            copied=copied,
         )
         return Transfer(
             session=self.session,

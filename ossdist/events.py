@@ -15,11 +15,13 @@ class Resolved:
         name: The package.
         version: Its version.
         bytes_total: Bytes of all its files.
+        withdrawn: Newer releases of that name that nobody should install: their versions, each with the reason.
     """
 
     name: str
     version: str
     bytes_total: int
+    withdrawn: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """An earlier try had left verified data.
+    """There are verified data already.
 
     Attributes:
-        bytes_done: How much of it.
-        rechecked: It was read and hashed again, since that try did not end cleanly.
+        bytes_done: How much of them an earlier try has left.
+        rechecked: They were read and hashed again, since that try did not end cleanly.
+        bytes_copied: How much was copied just now from a folder of the channel.
     """
 
     bytes_done: int
     rechecked: bool
+    bytes_copied: int = 0
 
 
 @dataclass(frozen=True, slots=True)

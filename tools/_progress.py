@@ -40,26 +40,16 @@ class ProgressDisplay:
     def __call__(self, event: events.TransferEvent) -> None:
         """Takes an event."""
         match event:
-            case events.Resolved(name, version, total):
+            case events.Resolved():
                 self._close_bar()
-                self._say(f"{name} {version}: {total} bytes")
             case events.Progress():
                 self._progress(event)
-            case events.Resumed(done):
-                self._say(f"{done} bytes were here already")
-            case events.SwarmSwitched(swarm, reason):
-                self._say(f"going on in the {swarm} swarm: {reason}")
-            case events.SourceFailed(source, reason):
-                self._say(f"{source}: {reason}")
-            case events.PeerBanned(address):
-                self._say(f"{address} sent wrong data and is not used any more")
-            case events.FileCommitted(path):
+            case events.FileCommitted():
                 self._said.clear()
-                self._say(f"{path} is complete and verified")
-            case events.PieceRefused(index, paths):
-                self._say(f"piece {index} of {', '.join(paths)} came with wrong data and was refused")
-            case events.FileVerified():
+            case _:
                 pass
+        for line in _lines(event):
+            self._say(line)
 
     def _progress(self, event: events.Progress) -> None:
         sources = f"{event.peers} peer(s), {event.mirrors} mirror(s)"
@@ -96,3 +86,26 @@ class ProgressDisplay:
             self._bar.write(line, file=self._stream)
         else:
             print(line, file=self._stream, flush=True)
+
+
+def _lines(event: events.TransferEvent) -> list[str]:  # noqa: PLR0911  # a table
+    """What is said of an event, however often it comes."""
+    match event:
+        case events.Resolved(name, version, total, withdrawn):
+            gone = [f"{name} {newer} was withdrawn: {reason}" for newer, reason in withdrawn]
+            return [*gone, f"{name} {version}: {total} bytes"]
+        case events.Resumed(done, _, copied):
+            found = {"were copied from the channel's folder": copied, "were here already": done}
+            return [f"{count} bytes {how}" for how, count in found.items() if count]
+        case events.SwarmSwitched(swarm, reason):
+            return [f"going on in the {swarm} swarm: {reason}"]
+        case events.SourceFailed(source, reason):
+            return [f"{source}: {reason}"]
+        case events.PeerBanned(address):
+            return [f"{address} sent wrong data and is not used any more"]
+        case events.PieceRefused(index, paths):
+            return [f"piece {index} of {', '.join(paths)} came with wrong data and was refused"]
+        case events.FileCommitted(path):
+            return [f"{path} is complete and verified"]
+        case events.Progress() | events.FileVerified():
+            return []

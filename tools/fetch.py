@@ -12,6 +12,8 @@ from _progress import ProgressDisplay
 
 from ossdist import blocking
 from ossdist.config import ClientConfig
+from ossdist.release.report import Outcome
+from ossdist.upstream import UPSTREAM_SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +91,9 @@ def _fetch(args: _Arguments) -> DownloadReport:
 def _tell(report: DownloadReport) -> str:
     lines = [f"{report.name} {report.version}: {len(report.files)} file(s) verified, {report.seconds:.1f} s"]
     lines += [f"  {source.url}: {source.bytes} bytes, {source.failures} failure(s)" for source in report.sources]
-    lines += [f"  {found.path}" for found in report.files]
+    for found in report.files:
+        upstream = next(check for check in found.report.checks if check.name == UPSTREAM_SIGNATURE)
+        lines.append(f"  {found.path}" + (f": {upstream.detail}" if upstream.outcome is Outcome.PASS else ""))
     return "\n".join(lines)
 
 

@@ -64,7 +64,7 @@ class BytesFrom(msgspec.Struct, frozen=True):
 
     Attributes:
         swarm: From peers.
-        mirror: From HTTP mirrors.
+        mirror: From HTTP mirrors, or from a folder of the channel on this machine.
         delta: Made from an older version.
         reuse: On disk before the transfer began.
     """
@@ -100,8 +100,8 @@ class SourceReport(msgspec.Struct, frozen=True):
     """One source of a download.
 
     Attributes:
-        url: A mirror's address, or ``swarm`` for all peers together.
-        bytes: What it sent.
+        url: A mirror's address, the path of a channel's folder on this machine, or ``swarm`` for all peers together.
+        bytes: How many of the files' bytes are from it, as far as the counters tell; wasted ones are left out.
         failures: How often it failed.
     """
 

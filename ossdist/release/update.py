@@ -57,6 +57,14 @@ class TrustedChannel:
     channel: Channel
     signed_by: SignedBy
 
+    def withdrawn_after(self, entry: ReleaseEntry) -> tuple[tuple[str, str], ...]:
+        """Newer releases of the same name that were withdrawn: their versions, each with the reason."""
+        return tuple(
+            (other.version, other.withdrawn)
+            for other in self.channel.releases
+            if other.name == entry.name and other.serial > entry.serial and other.withdrawn is not None
+        )
+
     def entry(self, name: str, version: str | None) -> ReleaseEntry:
         """The entry of that release, or of the newest one of that name.
 

@@ -46,7 +46,7 @@ def copy_file(source: Path, target: Path, check: Callable[[], None]) -> None:
                 writer.write(chunk)
 
 
-async def copy_from_channel(folder: Path, release: Release, workspace: Workspace) -> bool:
+async def copy_from_channel(folder: Path, release: Release, workspace: Workspace) -> int:
     """Copies a release's files out of a channel's folder into a workspace.
 
     Nobody has checked these files: one that is missing, unreadable, of another length or outside the folder is passed
@@ -59,7 +59,7 @@ async def copy_from_channel(folder: Path, release: Release, workspace: Workspace
         workspace: Where to.
 
     Returns:
-        Whether any was copied.
+        Bytes of the files that were copied.
 
     Raises:
         StorageError: The workspace cannot be read or written to.
@@ -79,11 +79,11 @@ def sweep(target: Path, key: str) -> None:
             workspace.remove()
 
 
-def _copy_missing(folder: Path, release: Release, workspace: Workspace, check: Callable[[], None]) -> bool:
+def _copy_missing(folder: Path, release: Release, workspace: Workspace, check: Callable[[], None]) -> int:
     paths = paths_in_torrent(release)
     # Under another name until it is whole: half a file would pass for one that an earlier try has begun.
     unfinished = workspace.data.with_name("copying")
-    copied = False
+    copied = 0
     for file in release.files:
         target = workspace.data / paths[file.path]
         if file.length == 0:
@@ -107,7 +107,7 @@ def _copy_missing(folder: Path, release: Release, workspace: Workspace, check: C
                 _require_better(begun=begun, right=right)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 unfinished.replace(target)
-            copied = True
+            copied += file.length
         except _NotTakenError as error:
             log.info("%s is not taken from the channel's folder: %s", source, error)
         finally:

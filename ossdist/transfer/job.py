@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class TransferJob:
         has_data: There may be data of an earlier try on disk.
         resume_data: What that try left of the hybrid swarm's torrent.
         resume_trusted: It describes the files as they are; otherwise they are checked.
+        copied: Bytes that were copied just now from folders of the channel on this machine; nobody has checked them.
     """
 
     title: str
@@ -40,6 +41,7 @@ class TransferJob:
     has_data: bool = False
     resume_data: bytes | None = None
     resume_trusted: bool = False
+    copied: Mapping[Path, int] = field(default_factory=dict["Path", int])
 
     @property
     def names_mirrors_alone(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ossdist.release.report import (
@@ -17,7 +18,7 @@ from ossdist.release.report import (
 from ossdist.transfer.session import PeerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ossdist.release.trust import SignedBy, TrustedRelease
@@ -70,7 +71,7 @@ def download_report(
         name=manifest.name,
         version=manifest.version,
         files=tuple(files),
-        sources=_sources(transfer),
+        sources=_sources(total, transfer),
         seconds=seconds,
         swarm=transfer.swarm.value if transfer is not None else "",
     )
@@ -103,25 +104,53 @@ def _signers(signed_by: SignedBy) -> str:
 
 
 def _bytes_from(length: int, transfer: Transfer | None) -> BytesFrom:
+    """Where all files' bytes came from; what was copied from a folder of the channel counts as a mirror's."""
     if transfer is None:
         return BytesFrom(reuse=length)
     # Sources' counters include wasted bytes, and miss what came just before a connection's end. So they are bounded by
     # what was missing, and the rest goes to the swarm, unless no peer gave anything.
-    reuse = min(length, transfer.reused_bytes)
-    missing = length - reuse
+    copied, reuse = _from_disk(length, transfer)
+    missing = length - copied - reuse
     mirror = min(missing, transfer.tally.total(PeerKind.WEB_SEED)) if transfer.tally.total(PeerKind.PEER) else missing
-    return BytesFrom(swarm=missing - mirror, mirror=mirror, reuse=reuse)
+    return BytesFrom(swarm=missing - mirror, mirror=mirror + copied, reuse=reuse)
 
 
-def _sources(transfer: Transfer | None) -> tuple[SourceReport, ...]:
+def _from_disk(length: int, transfer: Transfer) -> tuple[int, int]:
+    """What was copied from folders of the channel, as far as it was right, and what was here before."""
+    there = min(length, transfer.reused_bytes)
+    copied = min(there, sum(transfer.job.copied.values()))
+    return copied, there - copied
+
+
+def _sources(total: BytesFrom, transfer: Transfer | None) -> tuple[SourceReport, ...]:
+    """Each source's part of the files; together they are all that was not here before."""
     if transfer is None:
         return ()
-    tally = transfer.tally
-    mirrors = {url: tally.by_source.get(url, 0) for url in transfer.job.web_seeds}
+    length = total.swarm + total.mirror + total.reuse
+    copied, _ = _from_disk(length, transfer)
+    by_url = {url: transfer.tally.by_source.get(url, 0) for url in transfer.job.web_seeds}
+    urls = list(by_url)
+    counts = list(by_url.values()) if any(by_url.values()) else [int(url not in transfer.failures) for url in urls]
     return (
-        SourceReport("swarm", tally.total(PeerKind.PEER)),
-        *(SourceReport(url, count, transfer.failures.get(url, 0)) for url, count in mirrors.items()),
+        SourceReport("swarm", total.swarm),
+        *(
+            SourceReport(url, part, transfer.failures.get(url, 0))
+            for url, part in zip(urls, _split(total.mirror - copied, counts), strict=True)
+        ),
+        *(
+            SourceReport(str(folder), part)
+            for folder, part in zip(
+                transfer.job.copied, _split(copied, list(transfer.job.copied.values())), strict=True
+            )
+        ),
     )
+
+
+def _split(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole parts of ``total`` in proportion to weights, or equal ones where there are none."""
+    weights = weights if any(weights) else [1] * len(weights)
+    ends = [total * end // sum(weights) for end in accumulate(weights)]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _pieces_checks(transfer: Transfer | None) -> tuple[Check, Check]:

@@ -301,7 +301,9 @@ class Transfer:
         if self._initial_bytes is None and status.state is not TorrentState.CHECKING:
             self._initial_bytes = max(0, status.bytes_done - status.payload_download) if self.job.has_data else 0
             if self._initial_bytes:
-                self.on_event(events.Resumed(self._initial_bytes, rechecked=not torrent.resumed))
+                copied = min(self._initial_bytes, sum(self.job.copied.values()))
+                done = self._initial_bytes - copied
+                self.on_event(events.Resumed(done, rechecked=not torrent.resumed, bytes_copied=copied))
         wanted = self._prefer_sequential(peers)
         if wanted != self._sequential:
             await torrent.set_sequential(enabled=wanted)

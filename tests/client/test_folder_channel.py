@@ -48,7 +48,7 @@ def require_complete(folder: Path) -> None:
     assert not list(folder.glob(".ossdist-*"))
 
 
-def came(report: DownloadReport, way: Literal["swarm", "reuse"]) -> int:
+def came(report: DownloadReport, way: Literal["swarm", "mirror", "reuse"]) -> int:
     """How many bytes of all files came that way."""
     return sum(getattr(file.bytes_from, way) for file in report.files)
 
@@ -58,7 +58,8 @@ async def test_folder_that_holds_everything_is_enough(channel: TestChannel, tmp_
     async with Client(channel.folder, root=channel.root, config=ALONE) as client:
         report = await client.download("tool", to=tmp_path / "out")
     require_complete(tmp_path / "out")
-    assert came(report, "reuse") == LENGTH
+    assert came(report, "mirror") == LENGTH
+    assert [(source.url, source.bytes) for source in report.sources if source.bytes] == [(str(channel.folder), LENGTH)]
     assert all(file.verified for file in report.files)
     for path, content in FILES.items():
         assert (channel.payload("tool", "1.0") / path).read_bytes() == content
@@ -166,7 +167,8 @@ async def test_file_that_comes_later_is_found_though_the_saved_state_does_not_kn
         seen: list[events.TransferEvent] = []
         await client.download("tool", to=tmp_path / "out", on_event=seen.append)
     require_complete(tmp_path / "out")
-    assert events.Resumed(LENGTH, rechecked=True) in seen
+    copied = len(FILES["docs/b.txt"])
+    assert events.Resumed(LENGTH - copied, rechecked=True, bytes_copied=copied) in seen
     assert not any(isinstance(event, events.SwarmSwitched) for event in seen)
 
 

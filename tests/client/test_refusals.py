@@ -374,9 +374,27 @@ async def test_final_name_that_is_a_folder(channel: TestChannel, tmp_path: Path)
         Client(channel.folder, root=channel.root, config=CONFIG) as client,
     ):
         await seed.seed("tool", folder=channel.payload("tool", "1.0"))
-        with pytest.raises(StorageError, match="cannot move"):
+        with pytest.raises(TargetNotWritableError, match="a folder of that name is in the way"):
             await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
         os.removedirs(tmp_path / "out" / "tool.bin" / "full")
         report = await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
     assert (tmp_path / "out" / "tool.bin").read_bytes() == CONTENT
+    assert report.files[0].bytes_from.swarm == len(CONTENT)  # it was refused before anything was fetched
+
+
+@asynchronous
+async def test_final_name_that_becomes_a_folder_meanwhile(channel: TestChannel, tmp_path: Path) -> None:
+    def stand_in_the_way(event: events.TransferEvent) -> None:
+        if isinstance(event, events.FileVerified):
+            (tmp_path / "out" / "tool.bin" / "full").mkdir(parents=True)
+
+    async with (
+        Client(channel.folder, root=channel.root, config=CONFIG) as seed,
+        Client(channel.folder, root=channel.root, config=CONFIG) as client,
+    ):
+        await seed.seed("tool", folder=channel.payload("tool", "1.0"))
+        with pytest.raises(StorageError, match="cannot move"):
+            await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)], on_event=stand_in_the_way)
+        os.removedirs(tmp_path / "out" / "tool.bin" / "full")
+        report = await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
     assert report.files[0].bytes_from.reuse == len(CONTENT)

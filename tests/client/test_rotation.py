@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ossdist import events
 from ossdist.catalog import Catalog
+from ossdist.client import Client
 from ossdist.clock import SystemClock
 from ossdist.config import FetchConfig
 from ossdist.errors import (
@@ -27,7 +29,7 @@ from ossdist.release import layout, model
 from ossdist.release.model import Role, Roles
 from ossdist.swarm import load_metainfo
 from tests.asynchronous import asynchronous
-from tests.channels import CHANNEL, TestChannel, listed, make_channel, publish
+from tests.channels import CHANNEL, WITH_MIRRORS, TestChannel, listed, make_channel, publish
 from tests.client.faults import fault
 from tests.keys import FixedClock, Keys
 
@@ -294,3 +296,15 @@ async def test_who_publishes_under_an_expired_root_is_told_to_rotate(tmp_path: P
     publisher = Publisher(channel.folder, signer=keys.signer, keys=[keys.alice], clock=late)
     with pytest.raises(ExpiredError, match="rotation"):
         await publisher.refresh()
+
+
+@asynchronous
+async def test_who_gets_an_older_release_is_told_what_was_withdrawn(
+    channel: TestChannel, keys: Keys, tmp_path: Path
+) -> None:
+    await publish(channel, {"tool.bin": b"two" * 1000}, version="2.0")
+    await channel.publisher.withdraw("tool", "2.0", reason="it loses data")
+    told = list[events.TransferEvent]()
+    async with Client(channel.folder, root=channel.root, config=WITH_MIRRORS) as client:
+        await client.download("tool", to=tmp_path / "to", on_event=told.append)
+    assert told[0] == events.Resolved("tool", "1.0", 3000, (("2.0", "it loses data"),))

@@ -98,7 +98,8 @@ async def test_from_a_folder_that_holds_everything(tmp_path: Path, keys: Keys) -
     channel = await prepared(tmp_path, keys)
     done = fetch(channel, tmp_path, "--no-p2p")
     assert done.code == 0, done
-    assert bytes_from(done.answer) == {"swarm": 0, "mirror": 0, "delta": 0, "reuse": len(CONTENT)}
+    assert bytes_from(done.answer) == {"swarm": 0, "mirror": len(CONTENT), "delta": 0, "reuse": 0}
+    assert f"{len(CONTENT)} bytes were copied from the channel's folder" in done.err
     assert (tmp_path / "to" / "tool.bin").read_bytes() == CONTENT
 
 

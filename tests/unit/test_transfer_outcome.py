@@ -27,7 +27,7 @@ from tests.releases import root_of
 if TYPE_CHECKING:
     from ossdist.events import TransferEvent
 
-TO = Path("/to")
+TO, FOLDER = Path("/to"), Path("/channel")
 MIRROR, OTHER_MIRROR = "http://mirror.example/", "http://other.example/"
 PEER = str(Address("192.0.2.1", 6881))
 RELEASE = TrustedRelease(
@@ -50,7 +50,12 @@ UPSTREAM = {file.path: not_signed() for file in RELEASE.release.files}
 
 
 def finished(
-    *, peer: int = 0, mirror: int = 0, reused_bytes: int = 0, config: TransferConfig | None = None
+    *,
+    peer: int = 0,
+    mirror: int = 0,
+    reused_bytes: int = 0,
+    copied: int = 0,
+    config: TransferConfig | None = None,
 ) -> Transfer:
     """A transfer to which these sources gave so much."""
 
@@ -64,6 +69,7 @@ def finished(
             torrents={Swarm.HYBRID: hybrid, Swarm.V1: v1},
             save_path=TO,
             web_seeds=(MIRROR, OTHER_MIRROR),
+            copied={FOLDER: copied} if copied else {},
         )
         return Transfer(
             session=session,
@@ -127,6 +133,33 @@ def test_a_download_is_reported_file_by_file() -> None:
     assert checks["provenance"].detail == "swarm 180, mirror 120, delta 0, reuse 0 bytes"
 
 
+def test_what_was_copied_from_a_folder_is_from_that_mirror() -> None:
+    transfer = finished(mirror=100, reused_bytes=900, copied=700)
+    report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1)
+    assert sum(file.bytes_from.mirror for file in report.files) == 800
+    assert sum(file.bytes_from.reuse for file in report.files) == 200
+    assert report.sources == (
+        SourceReport("swarm", 0),
+        SourceReport(MIRROR, 100),
+        SourceReport(OTHER_MIRROR, 0),
+        SourceReport(str(FOLDER), 700),
+    )
+
+
+def test_no_more_was_copied_from_a_folder_than_was_right() -> None:
+    report = download_report(
+        RELEASE, TO, finished(peer=400, reused_bytes=600, copied=1000), upstream=UPSTREAM, seconds=1
+    )
+    assert [source.bytes for source in report.sources] == [400, 0, 0, 600]
+
+
+def test_what_nobody_saw_comes_from_a_mirror_that_did_not_fail() -> None:
+    transfer = finished()
+    transfer.failures[MIRROR] = 1
+    report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1)
+    assert [source.bytes for source in report.sources] == [0, 0, 1000]
+
+
 def test_what_was_there_already_needs_no_source() -> None:
     report = download_report(RELEASE, TO, None, upstream=UPSTREAM, seconds=0.1)
     assert bytes_from(None) == [BytesFrom(reuse=300), BytesFrom(reuse=700)]
@@ -178,3 +211,11 @@ def test_shares_fit_the_length_whatever_was_counted(counted: BytesFrom, reported
     assert sum(share.mirror for share in shares) == reported.mirror
     assert sum(share.reuse for share in shares) == reported.reuse
     assert [share.swarm + share.mirror + share.delta + share.reuse for share in shares] == [300, 700]
+    sources = download_report(
+        RELEASE,
+        TO,
+        finished(peer=counted.swarm, mirror=counted.mirror, reused_bytes=counted.reuse),
+        upstream=UPSTREAM,
+        seconds=1,
+    ).sources
+    assert sum(source.bytes for source in sources) == 1000 - reported.reuse
