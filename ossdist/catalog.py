@@ -202,7 +202,10 @@ class Catalog:
     async def _from_any(self, sources: Iterable[DocumentSource], read: Callable[[DocumentSource], Awaitable[_T]]) -> _T:
         """Reads from the first source that has the right thing; a wrong one is read once more after a moment."""
         failures: list[Exception] = []
+        until_s = self._clock.monotonic_s() + self._config.copies_timeout_s
         for source in sources:
+            if failures and self._clock.monotonic_s() >= until_s:
+                break
             for attempt in (1, 2):
                 try:
                     return await read(source)

@@ -6,10 +6,10 @@ Read `Client.download` from top to bottom; each step of it is one call.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
+from weakref import WeakValueDictionary
 
 from ossdist import events
 from ossdist.catalog import Catalog
@@ -86,7 +86,7 @@ class Client:
             clock=self._clock,
             state_folder=self._config.state_folder,
         )
-        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -222,7 +222,7 @@ class Client:
             folders=self._catalog.folders,
             on_event=on_event,
         )
-        async with self._busy[key_of(release)]:  # a session can hold a torrent once
+        async with self._busy.setdefault(key_of(release), asyncio.Lock()):  # a session can hold a torrent once
             transfer, upstream = await self._deliver(delivery)
             if share if share is not None else self._config.seed_after:
                 already = {transfer.swarm: transfer.torrent} if transfer is not None else {}

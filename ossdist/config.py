@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PUBLIC_DHT_NODES = ("dht.libtorrent.org:25401", "router.bittorrent.com:6881", "dht.transmissionbt.com:6881")
+"""Run by the authors of libtorrent, by BitTorrent Inc. (BEP 5's implementer) and by the Transmission project."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmConfig:
     """How a session takes part in swarms.
@@ -21,7 +25,8 @@ class SwarmConfig:
             nowhere.
         outgoing: Addresses from which to dial; empty for the system's choice.
         trackers, dht, lsd, pex: Ways of finding peers (BEP 3/15, 5, 14, 11).
-        dht_nodes: ``HOST:PORT`` of nodes through which to join the DHT.
+        dht_nodes: ``HOST:PORT`` of nodes through which to join the DHT; public ones by default. Peers who take part
+            in it are others.
         port_mapping: Ask the router for a port by UPnP and NAT-PMP.
         outgoing_utp: Dial over uTP as well; off, because it is several times slower than TCP here
             (docs/libtorrent.md). uTP connections from others are always taken.
@@ -43,7 +48,7 @@ class SwarmConfig:
     dht: bool = True
     lsd: bool = True
     pex: bool = True
-    dht_nodes: tuple[str, ...] = ()
+    dht_nodes: tuple[str, ...] = PUBLIC_DHT_NODES
     port_mapping: bool = True
     outgoing_utp: bool = False
     upload_bytes_per_s: int = 0
@@ -91,7 +96,8 @@ class FetchConfig:
     Attributes:
         connect_timeout_s: For the connection.
         read_timeout_s: Between two reads.
-        total_timeout_s: For one document.
+        total_timeout_s: For one document of one copy.
+        copies_timeout_s: After so long no further copy is asked for a document that the copies before could not give.
         min_bytes_per_s: A document that comes more slowly on average is given up, and another copy is asked.
         min_rate_grace_s: But not before so long.
         redirects: How many are followed; never from https to http.
@@ -101,6 +107,7 @@ class FetchConfig:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
     total_timeout_s: float = 60.0
+    copies_timeout_s: float = 120.0
     min_bytes_per_s: float = 1000.0
     min_rate_grace_s: float = 10.0
     redirects: int = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import FileHashError, OssdistError, TargetNotWritableError
+from ossdist.errors import FileHashError, OssdistError, TargetNotWritableError, UpstreamSignatureError
 from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, make_empty, sync_file, sync_folder
@@ -221,7 +221,7 @@ async def leaving_on_failure(transfer: Transfer, workspace: Workspace) -> AsyncG
     """Whatever ends a download early, nothing goes on behind the caller's back, and what is good is kept."""
     try:
         yield
-    except FileHashError:
+    except (FileHashError, UpstreamSignatureError):
         # Every piece is the torrent's, and yet the file is not the signed one: these data will never do.
         await run_to_end(_give_up(transfer, workspace, data_are_good=False))
         raise

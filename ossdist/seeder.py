@@ -92,6 +92,7 @@ class Seeder:
         self._ours: set[_Id] = set()
         self._tried: set[_Id] = set()
         self._sent: dict[Torrent, int] = {}
+        self._sent_before = 0
         self._problems: dict[str, OssdistError] = {}
         self._ready = False
 
@@ -168,7 +169,7 @@ class Seeder:
             port=self._client.session.listen_port,
             releases=len(shared),
             peers=sum(peers),
-            upload_bytes=sum(self._sent.values()),
+            upload_bytes=self._sent_before + sum(self._sent.values()),
             problems={what: str(error) for what, error in self._problems.items()},
         )
 
@@ -206,8 +207,7 @@ class Seeder:
         gone = self._ours - listed
         for one, seeding in self._shared().items():
             if one in gone:
-                await asyncio.gather(*map(self._peers_of, seeding.torrents.values()))  # the last count
-                await self._client.stop_sharing(seeding.release)
+                await self._stop_sharing(seeding)
         self._ours -= gone
         for name, version in self._tried - listed:
             self._problems.pop(f"{name} {version}", None)
@@ -220,8 +220,14 @@ class Seeder:
                 log.warning(
                     "%s: its files in %s were altered or are gone", seeding.release.release.title, seeding.folder
                 )
-                await asyncio.gather(*map(self._peers_of, seeding.torrents.values()))  # the last count
-                await self._client.stop_sharing(seeding.release)
+                await self._stop_sharing(seeding)
+
+    async def _stop_sharing(self, seeding: Seeding) -> None:
+        torrents = tuple(seeding.torrents.values())
+        await asyncio.gather(*map(self._peers_of, torrents))  # the last count
+        await self._client.stop_sharing(seeding.release)
+        if not seeding.torrents:  # releases of the same bytes share them
+            self._sent_before += sum(self._sent.pop(torrent, 0) for torrent in torrents)
 
     async def _is_damaged(self, seeding: Seeding) -> bool:
         if await asyncio.to_thread(seeding.is_altered):

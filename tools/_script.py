@@ -61,6 +61,7 @@ class NetworkArguments(Arguments):
     state: Path | None
     listen: list[str] | None
     no_dht: bool
+    dht_node: list[str]
     no_lsd: bool
     exhausted_after: float | None
 
@@ -78,6 +79,14 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="where channels are remembered; default: XDG's")
     parser.add_argument("--listen", action="append", type=listen_address, metavar="ADDR:PORT", help="port 0 for any")
     parser.add_argument("--no-dht", action="store_true", help="do not look for peers in the DHT")
+    parser.add_argument(
+        "--dht-node",
+        action="append",
+        type=dht_node,
+        default=[],
+        metavar="HOST:PORT",
+        help="join the DHT through it; default: public ones",
+    )
     parser.add_argument("--no-lsd", action="store_true", help="do not look for peers in the local network")
     parser.add_argument(
         "--exhausted-after", type=seconds, metavar="S", help="give up after so many seconds without new data"
@@ -93,7 +102,8 @@ def swarm_config(args: NetworkArguments) -> SwarmConfig:
     """The session's configuration. Who listens on this machine alone asks no router for a port."""
     listen = tuple(args.listen) if args.listen else SwarmConfig().listen
     local = all(ipaddress.ip_address(_host_and_port(place)[0]).is_loopback for place in listen)
-    return SwarmConfig(listen=listen, dht=not args.no_dht, lsd=not args.no_lsd, port_mapping=not local)
+    nodes = tuple(args.dht_node) or SwarmConfig().dht_nodes
+    return SwarmConfig(listen=listen, dht=not args.no_dht, dht_nodes=nodes, lsd=not args.no_lsd, port_mapping=not local)
 
 
 def transfer_config(args: NetworkArguments) -> TransferConfig:
@@ -149,6 +159,20 @@ def listen_address(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{host!r} is no IP address") from error
     return str(Address(str(address), port))
+
+
+def dht_node(text: str) -> str:
+    """``HOST:PORT`` or ``[IPV6]:PORT``; libtorrent looks the name up."""
+    if not _host_and_port(text)[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} needs a port")
+    return text
+
+
+def byte_rate(text: str) -> int:
+    """Bytes a second; 0 for no limit."""
+    if re.fullmatch(r"[0-9]{1,12}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of bytes a second")
+    return int(text)
 
 
 def fingerprint(text: str) -> str:

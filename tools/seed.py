@@ -41,7 +41,7 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="may be the channel's own folder")
     parser.add_argument("--interval", type=_script.seconds, default=60.0, metavar="S", help="default: %(default)g")
     parser.add_argument("--only", metavar="NAME", help="share the releases of this name alone")
-    parser.add_argument("--upload-limit", type=int, default=0, metavar="BYTES_PER_S", help="0 for none")
+    parser.add_argument("--upload-limit", type=_script.byte_rate, default=0, metavar="BYTES_PER_S", help="0 for none")
     _script.add_network_arguments(parser)
     _script.add_json_argument(parser)
     return parser.parse_args(argv, namespace=_Arguments())

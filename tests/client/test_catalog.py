@@ -12,7 +12,7 @@ import pytest
 from ossdist.catalog import Catalog
 from ossdist.clock import SystemClock
 from ossdist.config import FetchConfig
-from ossdist.errors import FormatError, ManifestMismatchError, SignatureError, TorrentMismatchError
+from ossdist.errors import FormatError, ManifestMismatchError, NotFoundError, SignatureError, TorrentMismatchError
 from ossdist.release import layout, model
 from ossdist.swarm.metainfo import make_torrents
 from ossdist.transfer.watch import Swarm
@@ -44,9 +44,15 @@ def channel(tmp_path: Path, keys: Keys) -> TestChannel:
     return published_channel(tmp_path, keys, {"tool.bin": noise(50_000)})
 
 
-def catalog(channel: TestChannel, clock: SystemClock | None = None, root: bytes | None = None) -> Catalog:
+def catalog(
+    channel: TestChannel,
+    clock: SystemClock | None = None,
+    root: bytes | None = None,
+    config: FetchConfig | None = None,
+) -> Catalog:
     """A catalog of the channel's folder."""
-    return Catalog(channel.folder, root=root or channel.root, config=FetchConfig(), clock=clock or SystemClock())
+    config = config or FetchConfig()
+    return Catalog(channel.folder, root=root or channel.root, config=config, clock=clock or SystemClock())
 
 
 @asynchronous
@@ -168,6 +174,22 @@ async def test_torrent_that_the_channel_lacks_comes_from_a_mirror(tmp_path: Path
         async with catalog(made) as offers:
             torrents = await offers.torrents(await offers.resolve("tool"))
     assert torrents[Swarm.HYBRID].data == (whole / layout.torrent_path("tool", "1.0", v1=False)).read_bytes()
+
+
+@asynchronous
+async def test_copies_are_asked_no_longer_than_the_configuration_allows(tmp_path: Path, keys: Keys) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    async with Nginx(tmp_path / "nginx", whole) as server:
+        made = await make_channel(tmp_path, keys)
+        await publish(made, {"tool.bin": noise(50_000)}, mirrors=(model.Mirror(url=server.url),))
+        shutil.copytree(made.folder, whole, dirs_exist_ok=True)
+        (made.folder / layout.torrent_path("tool", "1.0", v1=False)).unlink()
+        async with catalog(made, config=FetchConfig(copies_timeout_s=0)) as offers:
+            release = await offers.resolve("tool")
+            with pytest.raises(NotFoundError, match=str(made.folder)):
+                await offers.torrents(release)
+    assert not any("torrent" in request.target for request in server.requests())
 
 
 def test_malformed_root_is_told_by_the_name_of_the_file_that_was_given(channel: TestChannel) -> None:

@@ -111,6 +111,7 @@ async def test_a_publisher_who_does_not_look_is_not_believed(
             await client.download("tool", to=out)
         assert not (out / NAME).exists()
         assert not (out / "NEWS").exists()
+        assert not [path for path in out.rglob("*") if path.is_file() and path.stat().st_size]  # it can never do
         # The defence: without it the file gets its final name.
         monkeypatch.setattr("ossdist.delivery.check_upstream", _look_away)
         await client.download("tool", to=out)

@@ -169,6 +169,21 @@ async def test_what_is_tried_again_and_again_is_said_once(tmp_path: Path, keys: 
     assert "tool 1.0" not in said
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--upload-limit=-5",), "no whole number of bytes a second"),
+        (("--dht-node", "router"), "is not HOST:PORT"),
+        (("--dht-node", "router:0"), "needs a port"),
+    ],
+)
+def test_wrong_values(tmp_path: Path, words: tuple[str, ...], reason: str) -> None:
+    (tmp_path / "root.json").touch()
+    done = run("seed", tmp_path, "--root", tmp_path / "root.json", "--store", tmp_path, *words)
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     done = run("seed", tmp_path, "--store", tmp_path)
     assert (done.code, done.out) == (2, "")
