@@ -41,4 +41,7 @@ def main(channel: str, name: str, root: str, folder: str, *, config: ClientConfi
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(*sys.argv[1:]))

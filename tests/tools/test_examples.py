@@ -40,6 +40,20 @@ def test_publish_and_download() -> None:
     assert "hello.bin verified BytesFrom(swarm=1000000, mirror=0" in done.stdout
 
 
+def test_without_an_event_loop() -> None:
+    done = example("without_an_event_loop")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout == "the channel's serial is 3\nhello 1.0 verified\n"
+
+
+def test_called_wrongly_it_says_how() -> None:
+    for name in ("follow_progress", "verify_offline"):
+        done = example(name)
+        assert done.returncode == 2
+        assert f"python examples/{name}.py" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 @asynchronous
 async def test_follow_progress(tmp_path: Path, keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
     module = load("examples/follow_progress.py")
