@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import FileHashError, OssdistError, TargetNotWritableError, UpstreamSignatureError
+from ossdist.errors import (
+    DiskFullError,
+    FileHashError,
+    OssdistError,
+    StorageError,
+    TargetNotWritableError,
+    UpstreamSignatureError,
+)
 from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.stoppable import in_thread
-from ossdist.store.files import file_length, make_empty, sync_file, sync_folder
+from ossdist.store.files import file_length, is_full, make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
 from ossdist.store.reuse import copy_file, copy_from_channel
 from ossdist.tasks import run_to_end
@@ -95,11 +102,10 @@ class Delivery:
         for final in self.finals:
             if final.is_dir():
                 raise TargetNotWritableError(final, "a folder of that name is in the way of the file: move it")
-            for parent in final.parents:
-                if parent.is_dir():
-                    break
-                if parent.exists():
-                    raise TargetNotWritableError(parent, "a file of that name is in the way of the folder: move it")
+            # Another download may be making these folders: first whether there is one, then what it is.
+            parent = next(parent for parent in final.parents if parent.exists())
+            if not parent.is_dir():
+                raise TargetNotWritableError(parent, "a file of that name is in the way of the folder: move it")
 
     async def plan(self, right: Sequence[ExpectedFile], workspace: Workspace) -> Transfer:
         """Everything in full, but for files that are right already; a delta will be another plan.
@@ -147,6 +153,7 @@ class Delivery:
         Raises:
             SourceError: Nobody gives the payload.
             FileHashError: A whole file is not the signed one, or has another length if nobody hashes it.
+            DiskFullError: There is no room left.
             StorageError: The disk refused.
         """
         running = asyncio.create_task(transfer.run())
@@ -158,9 +165,15 @@ class Delivery:
             for task in both:
                 task.cancel()
             await run_to_end(asyncio.wait(both))
-        for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
-            if not task.cancelled():
-                task.result()
+        try:
+            for task in (hashing, running):  # a wrong file says more than that the transfer was then stopped
+                if not task.cancelled():
+                    task.result()
+        except StorageError as error:
+            # Of a full disk libtorrent may first tell that a piece cannot be read back.
+            if not isinstance(error, DiskFullError) and await asyncio.to_thread(is_full, transfer.job.save_path):
+                raise DiskFullError(error.path) from error
+            raise
         if not self.config.transfer.whole_file_hash:  # no hasher has looked at the lengths
             paths = paths_in_torrent(self.release.release)
             for file in self.release.release.files:

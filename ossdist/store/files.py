@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_DOCUMENT_BYTES = 4 << 20
 """The most that `read_file` reads of a file when it is told no other limit."""
 
+_LEAST_ROOM_BYTES = 64 << 10
+"""What is left where a piece no longer fits."""
+
 _NOT_WRITABLE = frozenset({errno.EROFS, errno.ENOENT})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -113,6 +116,15 @@ def file_length(path: Path) -> int | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def is_full(folder: Path) -> bool:
+    """Whether there is no room left to speak of on the disk of a folder; False if it cannot be told."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _LEAST_ROOM_BYTES
 
 
 @dataclass(frozen=True, slots=True)

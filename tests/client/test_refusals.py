@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,6 @@ import pytest
 from ossdist import events
 from ossdist.client import Client
 from ossdist.errors import (
-    DiskFullError,
     ExpiredError,
     FileHashError,
     FormatError,
@@ -27,7 +25,6 @@ from ossdist.errors import (
     SignatureError,
     SourcesExhaustedError,
     StorageError,
-    TargetNotWritableError,
     TorrentMismatchError,
     UnsafePathError,
 )
@@ -36,15 +33,13 @@ from ossdist.release.model import Mirror
 from ossdist.swarm.metainfo import dress, make_torrents
 from tests.asynchronous import asynchronous
 from tests.channels import CONFIG, QUICK, WITH_MIRRORS, TestChannel, listed, noise, port_of, published_channel, relist
-from tests.disks import small_disk
 from tests.keys import FixedClock
 from tests.programs.nginx import Nginx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from ossdist.store.workspace import Workspace
     from tests.keys import Keys
 
 CONTENT = noise(1_000_000)
@@ -315,86 +310,3 @@ async def test_seed_that_leaves_in_the_middle(channel: TestChannel, tmp_path: Pa
             await download
     assert caught.value.bytes_done > 0
     assert list((tmp_path / "out").rglob("data/tool.bin"))
-
-
-# --- this end --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    with small_disk(folder, size_bytes=600 << 10) as found:
-        yield found
-
-
-@asynchronous
-async def test_disk_that_is_too_small_is_noticed_before_the_transfer(channel: TestChannel, disk: Path) -> None:
-    async with Client(channel.folder, root=channel.root, config=IMPATIENT) as client:
-        with pytest.raises(DiskFullError, match="1000000 bytes needed") as caught:
-            await client.download("tool", to=disk / "out")
-    assert caught.value.free_bytes is not None
-    assert caught.value.free_bytes <= 600 * 1024
-
-
-def _enough(workspace: Workspace, paths: Sequence[tuple[str, int]]) -> None:
-    """Finds enough room wherever it looks."""
-
-
-@asynchronous
-async def test_disk_that_fills_up_during_the_transfer(
-    channel: TestChannel, disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Somebody else takes the room after we looked: the look is taken out.
-    monkeypatch.setattr("ossdist.store.workspace.Workspace.require_room", _enough)
-    async with (
-        Client(channel.folder, root=channel.root, config=CONFIG) as seed,
-        Client(channel.folder, root=channel.root, config=CONFIG) as client,
-    ):
-        await seed.seed("tool", folder=channel.payload("tool", "1.0"))
-        with pytest.raises(DiskFullError, match="Free some space"):
-            await client.download("tool", to=disk / "out", peers=[port_of(seed)])
-    assert not (disk / "out" / "tool.bin").exists()
-
-
-@asynchronous
-async def test_target_that_cannot_be_written(channel: TestChannel, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    async with Client(channel.folder, root=channel.root, config=IMPATIENT) as client:
-        for target in (tmp_path / "file", tmp_path / "file" / "below"):
-            with pytest.raises(TargetNotWritableError, match="Choose another folder"):
-                await client.download("tool", to=target)
-
-
-@asynchronous
-async def test_final_name_that_is_a_folder(channel: TestChannel, tmp_path: Path) -> None:
-    (tmp_path / "out" / "tool.bin" / "full").mkdir(parents=True)
-    async with (
-        Client(channel.folder, root=channel.root, config=CONFIG) as seed,
-        Client(channel.folder, root=channel.root, config=CONFIG) as client,
-    ):
-        await seed.seed("tool", folder=channel.payload("tool", "1.0"))
-        with pytest.raises(TargetNotWritableError, match="a folder of that name is in the way"):
-            await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
-        os.removedirs(tmp_path / "out" / "tool.bin" / "full")
-        report = await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
-    assert (tmp_path / "out" / "tool.bin").read_bytes() == CONTENT
-    assert report.files[0].bytes_from.swarm == len(CONTENT)  # it was refused before anything was fetched
-
-
-@asynchronous
-async def test_final_name_that_becomes_a_folder_meanwhile(channel: TestChannel, tmp_path: Path) -> None:
-    def stand_in_the_way(event: events.TransferEvent) -> None:
-        if isinstance(event, events.FileVerified):
-            (tmp_path / "out" / "tool.bin" / "full").mkdir(parents=True)
-
-    async with (
-        Client(channel.folder, root=channel.root, config=CONFIG) as seed,
-        Client(channel.folder, root=channel.root, config=CONFIG) as client,
-    ):
-        await seed.seed("tool", folder=channel.payload("tool", "1.0"))
-        with pytest.raises(StorageError, match="cannot move"):
-            await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)], on_event=stand_in_the_way)
-        os.removedirs(tmp_path / "out" / "tool.bin" / "full")
-        report = await client.download("tool", to=tmp_path / "out", peers=[port_of(seed)])
-    assert report.files[0].bytes_from.reuse == len(CONTENT)

@@ -106,7 +106,7 @@ async def test_what_nobody_signed_is_refused(channel: TestChannel, keys: Keys, t
     async with client_of(channel) as client:
         for made, error, match in (
             (dress(metainfo), FormatError, "carries no release"),
-            (dress(metainfo, release=document), SignatureError, "no signature"),
+            (dress(metainfo, release=document), SignatureError, "none by a key of this role"),
             (dress(metainfo, release=document, signatures=by_mallory), SignatureError, "0 good"),
             (dress(metainfo, release=tampered, signatures=dict(metainfo.signatures)), SignatureError, "bad"),
         ):

@@ -151,7 +151,7 @@ def _torrents_alone(workshop: Workshop) -> Iterator[Vector]:
             "unsigned",
             dress(hybrid, release=document).data,
             SignatureError,
-            "no signature was found",
+            "none by a key of this role",
             "The embedded release has no signature.",
             "It needs one.",
         ),

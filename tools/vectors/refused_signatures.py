@@ -46,7 +46,7 @@ def _of_the_channel(workshop: Workshop) -> Iterator[Vector]:
         workshop,
         "missing",
         _signed_by(workshop),
-        "no signature was found",
+        "none by a key of this role",
         "Nobody has signed the channel.",
         "Role channel needs one signature, and none is there.",
     )
@@ -54,7 +54,7 @@ def _of_the_channel(workshop: Workshop) -> Iterator[Vector]:
         workshop,
         "by-a-stranger",
         _signed_by(workshop, "mallory"),
-        "no signature was found",
+        "none by a key of this role",
         "A key that the root does not list has signed the channel.",
         "Only the keys of a role count for it.",
     )
