@@ -67,15 +67,20 @@ class Payload:
 
     def piece(self, metainfo: Metainfo, index: int) -> bytes:
         """A piece's bytes, pad files as zeros."""
-        begin, size = index * metainfo.piece_length, metainfo.piece_size(index)
-        piece = bytearray(size)
-        for file in metainfo.files:
-            first, last = max(begin, file.offset), min(begin + size, file.offset + file.length)
-            if first < last:
-                with (self.folder / file.path).open("rb") as stream:
-                    stream.seek(first - file.offset)
-                    piece[first - begin : last - begin] = stream.read(last - first)
-        return bytes(piece)
+        return read_piece(self.folder, metainfo, index)
+
+
+def read_piece(folder: Path, metainfo: Metainfo, index: int) -> bytes:
+    """A piece's bytes from the files in a folder, pad files as zeros."""
+    begin, size = index * metainfo.piece_length, metainfo.piece_size(index)
+    piece = bytearray(size)
+    for file in metainfo.files:
+        first, last = max(begin, file.offset), min(begin + size, file.offset + file.length)
+        if first < last:
+            with (folder / file.path).open("rb") as stream:
+                stream.seek(first - file.offset)
+                piece[first - begin : last - begin] = stream.read(last - first)
+    return bytes(piece)
 
 
 def single(folder: Path, size: int = 200_000, *, piece_length: int = PIECE_BYTES, seed: int = 0) -> Payload:

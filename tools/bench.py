@@ -1,4 +1,4 @@
-"""Measures OSSDist beside others: ``bench.py throughput|verify|startup|links|scale``; see docs/benchmarks.md."""
+"""Measures OSSDist beside others; see docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import links, scale, startup, throughput, verify
+from tools.benchmarks import flashcrowd, links, scale, startup, throughput, verify
 
 MIB = 1 << 20
 
@@ -29,6 +29,7 @@ def main() -> None:
     other.add_argument("--link-mib", type=int, default=256, help="size of the file at 100 Mbit/s")
     benches.add_parser("startup", help=startup.__doc__)
     benches.add_parser("links", help=links.__doc__)
+    benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
     many = benches.add_parser("scale", help=scale.__doc__)
     many.add_argument("--releases", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -40,6 +41,8 @@ def main() -> None:
         work = scale.run(releases=arguments.releases, runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "links":
         work = links.run(runs=arguments.runs, folder=arguments.folder, log=_log)
+    elif arguments.bench == "flashcrowd":
+        work = flashcrowd.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "startup":
         work = startup.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ossdist.publisher import Publisher, ReleaseSpec
 from ossdist.release import layout
+from ossdist.release.model import Mirror
 from ossdist.release.signing import GpgSigner, stop_agent
 from ossdist.transfer.metainfo import Address
 
@@ -69,7 +70,7 @@ class Bed:
         return folder
 
 
-async def make_bed(folder: Path, size: int, *, trackers: tuple[str, ...] = ()) -> Bed:
+async def make_bed(folder: Path, size: int, *, trackers: tuple[str, ...] = (), mirrors: tuple[str, ...] = ()) -> Bed:
     """Publishes one file of ``size`` random bytes."""
     home = folder / "gpg"
     home.mkdir(mode=0o700)
@@ -84,7 +85,8 @@ async def make_bed(folder: Path, size: int, *, trackers: tuple[str, ...] = ()) -
         bed = Bed(folder, size)
         publisher = Publisher(bed.channel, signer=signer, keys=[key])
         await publisher.create()
-        spec = ReleaseSpec(name=NAME, version=VERSION, files={FILE: source}, trackers=trackers)
+        copies = tuple(Mirror(url=url) for url in mirrors)
+        spec = ReleaseSpec(name=NAME, version=VERSION, files={FILE: source}, trackers=trackers, mirrors=copies)
         release = (await publisher.publish(spec)).release
     finally:
         await asyncio.to_thread(stop_agent, home)

@@ -101,9 +101,9 @@ def _measure(case: Case, bed: Bed, runs: int, log: Callable[[str], None]) -> lis
         torrents = [str(bed.torrent(v1=v1)) for v1 in (False, True)]
         for seed in seeds:
             listen = ("--listen", f"{seed.address}:{PORT}")
-            _answer(_start(seed, "seed", *listen, "--save-path", str(bed.payload), *torrents))
+            answer(start(seed, "seed", *listen, "--save-path", str(bed.payload), *torrents))
         peers = [word for seed in seeds for word in ("--peer", f"{seed.address}:{PORT}")]
-        _answer(_start(tracker, "tracker", "--listen", f"{tracker.address}:{PORT}", *peers))
+        answer(start(tracker, "tracker", "--listen", f"{tracker.address}:{PORT}", *peers))
         for number in range(runs):
             for party in PARTIES:
                 target = bed.fresh("it")
@@ -124,8 +124,8 @@ def _run_one(party: str, bed: Bed, client: Host, target: Path, peers: list[str])
         if party == "ours"
         else ("--torrent", str(bed.torrent(v1=False)), "--save-path", str(target))
     )
-    process = _start(client, party, *listen, *what, *peers)
-    row = _answer(process)
+    process = start(client, party, *listen, *what, *peers)
+    row = answer(process)
     process.wait(_DEADLINE_S)
     return row
 
@@ -147,13 +147,19 @@ def _run_aria2(client: Host, torrent: Path, target: Path) -> Row:
     return {"seconds": time.monotonic() - begin_s, "cpu_s": cpu_s, "peak_rss_bytes": peak}
 
 
-def _start(host: Host, *words: str) -> subprocess.Popen[str]:
+def start(host: Host, *words: str) -> subprocess.Popen[str]:
+    """Starts a party of `tools.benchmarks.worker` in a host."""
     return host.start(
         sys.executable, "-m", "tools.benchmarks.worker", *words, env={"PYTHONPATH": str(ROOT)}, stderr=None
     )
 
 
-def _answer(process: subprocess.Popen[str]) -> Row:
+def answer(process: subprocess.Popen[str]) -> Row:
+    """What a party says next.
+
+    Raises:
+        SystemExit: It has ended.
+    """
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     line = process.stdout.readline()
     if not line:

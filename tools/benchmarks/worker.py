@@ -53,6 +53,10 @@ def main() -> None:
     ours.add_argument("--peer", type=_address, action="append", required=True)
     ours.add_argument("--no-hash", action="store_true", help="without the whole-file hash")
     ours.add_argument("--download-bytes-per-s", type=int, default=0)
+    ours.add_argument("--mirrors", action="store_true", help="use the release's mirrors too")
+    bare.add_argument("--defaults", action="store_true", help="with libtorrent's own settings")
+    for party in (bare, ours):
+        party.add_argument("--stay", action="store_true", help="go on sharing until stdin ends")
     for party in (seed, bare, ours, tracker):
         party.add_argument("--listen", type=_address, default=Address("127.0.0.1", 0))
     update = commands.add_parser("update", help="one update of what is believed of a channel")
@@ -67,7 +71,7 @@ def main() -> None:
         case "update":
             asyncio.run(run_update(arguments.channel, arguments.state))
         case "bare":
-            run_bare(arguments.torrent, arguments.save_path, arguments.peer, arguments.listen)
+            run_bare(arguments)
         case _:
             asyncio.run(run_ours(arguments))
 
@@ -107,12 +111,13 @@ def run_tracker(listen: Address, peers: list[Address]) -> None:
     server.serve_forever()
 
 
-def run_bare(torrent: Path, save_path: Path, peers: list[Address], listen: Address) -> None:
+def run_bare(arguments: argparse.Namespace) -> None:
     """Downloads with libtorrent alone, from adding the torrent to its last piece."""
-    session = lt.session(session_params(replace(LOCAL, listen=(str(listen),))))
-    params = _params(torrent, save_path)
+    ours = session_params(replace(LOCAL, listen=(str(arguments.listen),)))
+    session = lt.session(_default_settings(arguments.listen) if arguments.defaults else ours)
+    params = _params(arguments.torrent, arguments.save_path)
     params.flags |= lt.torrent_flags.paused
-    params.peers = [(peer.host, peer.port) for peer in peers]
+    params.peers = [(peer.host, peer.port) for peer in arguments.peer]
     before = _cpu_s()
     begin_s = time.monotonic()
     handle = session.add_torrent(params)
@@ -125,6 +130,20 @@ def run_bare(torrent: Path, save_path: Path, peers: list[Address], listen: Addre
                 handle.resume()
             finished = finished or isinstance(alert, lt.torrent_finished_alert)
     _report(begin_s, before)
+    if arguments.stay:
+        sys.stdin.read()
+
+
+def _default_settings(listen: Address) -> lt.settings_pack:
+    """What libtorrent takes if nobody says anything, but for ways to find peers outside."""
+    return {
+        "listen_interfaces": str(listen),
+        "alert_mask": lt.alert_category.status | lt.alert_category.error,
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+    }
 
 
 async def run_ours(arguments: argparse.Namespace) -> None:
@@ -132,8 +151,8 @@ async def run_ours(arguments: argparse.Namespace) -> None:
     config = ClientConfig(
         swarm=replace(LOCAL, listen=(str(arguments.listen),), download_bytes_per_s=arguments.download_bytes_per_s),
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
-        mirrors_enabled=False,
-        seed_after=False,
+        mirrors_enabled=arguments.mirrors,
+        seed_after=arguments.stay,
         state_folder=arguments.to.parent / "state",
     )
     channel = arguments.channel if "://" in arguments.channel else Path(arguments.channel)
@@ -142,6 +161,8 @@ async def run_ours(arguments: argparse.Namespace) -> None:
         begin_s = time.monotonic()
         await client.download(arguments.name, to=arguments.to, peers=arguments.peer)
         _report(begin_s, before)
+        if arguments.stay:
+            await asyncio.to_thread(sys.stdin.read)
 
 
 class _Counting(FolderDocuments):
