@@ -268,10 +268,10 @@ class GpgSigner:
         protection = f"Passphrase: {self._passphrase}" if self._passphrase else "%no-protection"
         lifetime = f"seconds={seconds}" if seconds else "0"
         request = f"{kind}\nKey-Usage: sign\nName-Real: {user_id}\nExpire-Date: {lifetime}\n{protection}\n%commit\n"
-        said = verdict.status_lines(self._gpg.gen_key(request.encode()).stderr)
-        created = [words[2] for words in said if words[0] == "KEY_CREATED"]
+        answer = self._gpg.gen_key(request.encode()).stderr
+        created = [words[2] for words in verdict.status_lines(answer) if words[0] == "KEY_CREATED"]
         if not created:
-            raise SigningError(user_id, "gpg cannot make it")
+            raise SigningError(user_id, f"gpg cannot make it: {verdict.complaint(answer)}")
         return created[0]
 
     def _why(self, fingerprint: str, said: list[list[str]]) -> tuple[str, str]:

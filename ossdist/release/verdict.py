@@ -17,6 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ossdist.foreign_text import shown
 from ossdist.release.trust import MAX_FUTURE, CheckedSignature
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def status_lines(output: str) -> list[list[str]]:
     """The words of every status line in ``output``, without the prefix."""
     # Lines end with a line feed only: str.splitlines would split at characters of a user id too.
     return [line.removeprefix(_PREFIX).split(" ") for line in output.split("\n") if line.startswith(_PREFIX)]
+
+
+def complaint(output: str) -> str:
+    """The last thing that gpg says to people in ``output``, made safe to show."""
+    lines = [line for line in output.split("\n") if line.strip() and not line.startswith(_PREFIX)]
+    return shown(lines[-1].removeprefix("gpg: ")) if lines else "it does not say why"
 
 
 def judge(
