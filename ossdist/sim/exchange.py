@@ -129,6 +129,15 @@ class Exchange:
         """Asks for pieces in order, or rarest first."""
         self._picker.sequential = enabled
 
+    @property
+    def preferred(self) -> Sequence[bool]:
+        """See `PiecePicker.preferred`."""
+        return self._picker.preferred
+
+    def prefer(self, pieces: Sequence[bool]) -> None:
+        """Asks for some pieces before others that are about as rare."""
+        self._picker.preferred = tuple(pieces)
+
     def trust_nothing(self) -> None:
         """No piece counts as here until it was checked; nobody may be connected."""
         self._unproven.clear()
@@ -241,9 +250,9 @@ class Exchange:
         return [link for link in self._links if isinstance(link, PeerLink)]
 
     def _renew_picker(self, store: PieceStore) -> None:
-        sequential = self._picker.sequential
+        sequential, preferred = self._picker.sequential, self._picker.preferred
         self._picker = PiecePicker(store.have, self._rng)
-        self._picker.sequential = sequential
+        self._picker.sequential, self._picker.preferred = sequential, preferred
 
     async def _pull(self, link: Link) -> None:
         """Takes one piece after the other over a connection, as long as there are any."""

@@ -62,6 +62,7 @@ class Link(ABC):
         address: The other end.
         name: What `PeerStatus.client` shall say.
         network: Where it is.
+        peer_id: What `PeerStatus.peer_id` shall say.
 
     Attributes:
         address: See above.
@@ -74,8 +75,9 @@ class Link(ABC):
 
     kind: ClassVar[PeerKind]
 
-    def __init__(self, address: Address, name: str, network: MemoryNetwork) -> None:
+    def __init__(self, address: Address, name: str, network: MemoryNetwork, *, peer_id: bytes = b"") -> None:
         self.address = address
+        self._peer_id = peer_id
         self.down, self.up = Counter(network.clock), Counter(network.clock)
         self.busy = False
         self.news, self.ended = asyncio.Event(), asyncio.Event()
@@ -115,6 +117,7 @@ class Link(ABC):
             payload_upload=self.up.total,
             download_bytes_per_s=self.down.bytes_per_s,
             upload_bytes_per_s=self.up.bytes_per_s,
+            peer_id=self._peer_id,
         )
 
 
@@ -130,7 +133,7 @@ class PeerLink(Link):
     kind = PeerKind.PEER
 
     def __init__(self, near: Exchange, far: Exchange, address: Address, network: MemoryNetwork) -> None:
-        super().__init__(address, far.host.user_agent, network)
+        super().__init__(address, far.host.user_agent, network, peer_id=far.host.peer_id)
         self.near, self.far = near, far
         self.far_end = self
 

@@ -74,6 +74,7 @@ class Host:
         user_agent: What it calls itself.
         uplink: Its capacity for sending.
         downlink: Its capacity for receiving.
+        peer_id: By which peers know it.
         poisons: It sends wrong bytes.
     """
 
@@ -82,6 +83,7 @@ class Host:
     user_agent: str
     uplink: Pipe
     downlink: Pipe
+    peer_id: bytes = bytes(20)
     poisons: bool = False
 
     @property

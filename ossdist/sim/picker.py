@@ -20,11 +20,13 @@ class PiecePicker:
         sequential: In order. Otherwise the rarest first (Legout et al., "Rarest First and Choke Algorithms Are
             Enough", 2006).
         copies: Of each piece, among connected peers.
+        preferred: Which pieces go before others that are about as rare; empty for none.
     """
 
     def __init__(self, have: Sequence[bool], rng: Random) -> None:
         self.sequential = False
         self.copies = [0] * len(have)
+        self.preferred: Sequence[bool] = ()
         self._have = list(have)
         order = [index for index, here in enumerate(have) if not here]
         rng.shuffle(order)
@@ -35,9 +37,13 @@ class PiecePicker:
         wanted = [index for index in self._open if offered[index]]
         if not wanted:
             return None
-        chosen = min(wanted) if self.sequential else min(wanted, key=self.copies.__getitem__)
+        chosen = min(wanted) if self.sequential else min(wanted, key=self._rank)
         del self._open[chosen]
         return chosen
+
+    def _rank(self, index: int) -> int:
+        """Lower is sooner; the weights are those of libtorrent's priorities 5 and 4."""
+        return self.copies[index] * (3 if self.preferred and self.preferred[index] else 4)
 
     def got(self, index: int) -> None:
         """A piece is here now."""

@@ -65,6 +65,7 @@ class MemorySession:
             user_agent=config.user_agent,
             uplink=Pipe(network.clock, config.upload_bytes_per_s),
             downlink=Pipe(network.clock, config.download_bytes_per_s),
+            peer_id=network.rng.randbytes(20),
         )
         session = cls(config, place, network)
         session._listen(interfaces)
@@ -82,6 +83,11 @@ class MemorySession:
     def listen_port(self) -> int:
         """The port on which peers may connect; 0 if it listens nowhere."""
         return self.host.port
+
+    @property
+    def peer_id(self) -> bytes:
+        """By which peers know it."""
+        return self.host.peer_id
 
     async def add(self, request: AddTorrent) -> MemoryTorrent:
         """Starts on a torrent.

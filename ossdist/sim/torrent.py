@@ -26,7 +26,7 @@ from ossdist.transfer.session import (
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ossdist.sim.links import Link
@@ -175,6 +175,16 @@ class MemoryTorrent:
         await self._turn()
         self._sequential = enabled
         self.exchange.set_sequential(enabled=enabled)
+
+    @property
+    def preferred(self) -> tuple[bool, ...]:
+        """Which pieces it asks for first; empty if nobody has said so."""
+        return tuple(self.exchange.preferred)
+
+    async def prefer(self, pieces: Sequence[bool]) -> None:
+        """Asks for some pieces before others that are about as rare."""
+        await self._turn()
+        self.exchange.prefer(pieces)
 
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""

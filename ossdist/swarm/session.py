@@ -20,7 +20,7 @@ import libtorrent as lt
 from ossdist.errors import SwarmError
 from ossdist.swarm.alerts import ListenFailed, Routed, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
-from ossdist.swarm.settings import everybody_is_global, session_params
+from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
 from ossdist.tasks import run_to_end
 from ossdist.transfer.metainfo import Metainfo
@@ -49,6 +49,7 @@ class LibtorrentSession:
         self._torrents: dict[str, LibtorrentTorrent] = {}
         self._listen_failures: list[ListenFailed] = []
         self._listen_port = 0
+        self._peer_id = new_peer_id()
         self._closing: asyncio.Task[None] | None = None
         self._adding: set[asyncio.Task[LibtorrentTorrent]] = set()
 
@@ -79,6 +80,11 @@ class LibtorrentSession:
     def listen_port(self) -> int:
         """The port on which peers may connect; 0 if it listens nowhere."""
         return self._listen_port
+
+    @property
+    def peer_id(self) -> bytes:
+        """By which peers know it."""
+        return self._peer_id
 
     async def add(self, request: AddTorrent) -> LibtorrentTorrent:
         """Starts on a torrent.
@@ -135,7 +141,7 @@ class LibtorrentSession:
         loop = asyncio.get_running_loop()
         self._wake_read.setblocking(False)  # noqa: FBT003
         self._wake_write.setblocking(False)  # noqa: FBT003
-        params = session_params(self._config)
+        params = session_params(self._config, peer_id=self._peer_id)
         self._session = await self._run(lambda: lt.session(params))
         self._session.set_peer_class_filter(everybody_is_global())
         loop.add_reader(self._wake_read, self._pump)

@@ -5,6 +5,8 @@ Where a value is not libtorrent's default, the reason stands beside it; the figu
 
 from __future__ import annotations
 
+import secrets
+import string
 from typing import TYPE_CHECKING
 
 import libtorrent as lt
@@ -27,10 +29,26 @@ ALERTS = (
     | lt.alert_category.piece_progress
 )
 
+_PEER_ID_CHARACTERS = string.ascii_letters + string.digits
 
-def session_params(config: SwarmConfig) -> lt.session_params:
-    """libtorrent's parameters for a session."""
-    params = lt.session_params(settings(config))
+
+def new_peer_id() -> bytes:
+    """One in Azureus's style (BEP 20): ``OD``, a version, and twelve characters by chance."""
+    return b"-OD0001-" + "".join(secrets.choice(_PEER_ID_CHARACTERS) for _ in range(12)).encode()
+
+
+def session_params(config: SwarmConfig, *, peer_id: bytes = b"") -> lt.session_params:
+    """libtorrent's parameters for a session.
+
+    Args:
+        config: What the caller wants.
+        peer_id: See `new_peer_id`; all torrents of the session have it. If empty each one has its own.
+    """
+    pack = settings(config)
+    if peer_id:
+        # Twenty characters of "fingerprint" are the whole peer id; otherwise nobody could tell what it is.
+        pack["peer_fingerprint"] = peer_id.decode("ascii")
+    params = lt.session_params(pack)
     params.disk_io_constructor = DISK_IO
     return params
 
@@ -76,9 +94,13 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         # The last count of a source must still be readable when the torrent is complete.
         "close_redundant_connections": False,
         # An unfinished piece is what a crash loses. Begun at random, or while still choked (allowed fast, BEP 6), it
-        # would stay unfinished for long; with these two there is at most one a peer.
+        # would stay unfinished for long.
         "initial_picker_threshold": 0,
-        "prioritize_partial_pieces": True,
+        # Both would ask a seed for what other peers have, and in a crowd it sends everything more than once: the first
+        # asks a fast peer for dozens of neighbouring pieces in a row, the second asks anybody for the other half of a
+        # piece that somebody else has begun to give.
+        "whole_pieces_threshold": 0,
+        "prioritize_partial_pieces": False,
         # Announce to every tracker: a release names few, and the first may be dead.
         "announce_to_all_trackers": True,
         "announce_to_all_tiers": True,

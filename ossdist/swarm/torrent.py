@@ -37,13 +37,16 @@ from ossdist.transfer.session import (
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ossdist.transfer.metainfo import Address, InfoHashes
     from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentStatus
     from ossdist.transfer.subscription import Subscription
 
 _T = TypeVar("_T")
+
+_NORMAL, _PREFERRED = 4, 5
+"""libtorrent's priorities: what has 5 goes before what is up to a third rarer."""
 
 
 class Runner(Protocol):
@@ -136,6 +139,11 @@ class LibtorrentTorrent:
         """Asks for pieces in order, or rarest first."""
         flag = lt.torrent_flags.sequential_download
         await self._call(lambda handle: handle.set_flags(flag if enabled else 0, flag))
+
+    async def prefer(self, pieces: Sequence[bool]) -> None:
+        """Asks for some pieces before others that are about as rare."""
+        priorities = [_PREFERRED if preferred else _NORMAL for preferred in pieces]
+        await self._call(lambda handle: handle.prioritize_pieces(priorities))
 
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""

@@ -28,12 +28,13 @@ from ossdist.transfer.session import (
     TrackerFailed,
     WebSeedFailed,
 )
+from ossdist.transfer.shares import own_pieces
 from ossdist.transfer.tally import Tally
 from ossdist.transfer.verified import VerifiedPieces
 from ossdist.transfer.watch import GiveUp, Observation, Swarm, Switch, WatchState, prefer_sequential, step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ossdist.clock import Clock
     from ossdist.config import TransferConfig
@@ -82,6 +83,7 @@ class Transfer:
     _notes: dict[str, str] = field(default_factory=dict[str, str])
     _resting: RestingWebSeeds = field(init=False)
     _sequential: bool = True
+    _leechers: frozenset[bytes] = frozenset()
     _initial_bytes: int | None = None
     _had_stopped: bool = False
     _peers: int = 0
@@ -178,6 +180,7 @@ class Transfer:
         metainfo = self.job.torrents[swarm]
         self._verified = VerifiedPieces(metainfo)
         self._sequential, self._had_stopped = self._prefer_sequential(()), False
+        self._leechers = frozenset()
         torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
@@ -304,10 +307,7 @@ class Transfer:
                 copied = min(self._initial_bytes, sum(self.job.copied.values()))
                 done = self._initial_bytes - copied
                 self.on_event(events.Resumed(done, rechecked=not torrent.resumed, bytes_copied=copied))
-        wanted = self._prefer_sequential(peers)
-        if wanted != self._sequential:
-            await torrent.set_sequential(enabled=wanted)
-            self._sequential = wanted
+        await self._choose_order(torrent, peers)
         rate.note(self.clock.monotonic_s(), status.payload_download)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
         self._peers = len(peers) - mirrors
@@ -324,6 +324,17 @@ class Transfer:
             )
         )
         return status
+
+    async def _choose_order(self, torrent: Torrent, peers: Sequence[PeerStatus]) -> None:
+        """Which pieces are asked for first."""
+        wanted = self._prefer_sequential(peers)
+        if wanted != self._sequential:
+            await torrent.set_sequential(enabled=wanted)
+            self._sequential = wanted
+        leechers = frozenset(peer.peer_id for peer in peers if peer.kind is PeerKind.PEER and not peer.seed)
+        if leechers != self._leechers:
+            await torrent.prefer(own_pieces(self.session.peer_id, leechers, self.metainfo.num_pieces))
+            self._leechers = leechers
 
     def _note_failure(self, source: str, reason: str) -> None:
         self._notes[source] = reason

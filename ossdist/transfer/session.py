@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
@@ -133,6 +134,7 @@ class PeerStatus:
         download_bytes_per_s: Payload rate now.
         upload_bytes_per_s: Payload rate now.
         utp: Connected over uTP (BEP 29), not TCP.
+        peer_id: By which it is known in the swarm (a claim, not a fact); empty for a web seed.
     """
 
     address: Address
@@ -147,6 +149,7 @@ class PeerStatus:
     download_bytes_per_s: int
     upload_bytes_per_s: int
     utp: bool = False
+    peer_id: bytes = b""
 
 
 # --- what happens ----------------------------------------------------------------------------------------
@@ -346,6 +349,14 @@ class Torrent(Protocol):
         """Asks for pieces in order, or rarest first."""
         ...
 
+    async def prefer(self, pieces: Sequence[bool]) -> None:
+        """Asks for some pieces before others that are about as rare.
+
+        Args:
+            pieces: Whether each one is preferred.
+        """
+        ...
+
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""
         ...
@@ -387,6 +398,11 @@ class Session(Protocol):
     @property
     def listen_port(self) -> int:
         """The port on which peers may connect; 0 if it listens nowhere."""
+        ...
+
+    @property
+    def peer_id(self) -> bytes:
+        """By which peers know it (BEP 3): 20 bytes, new for every session."""
         ...
 
     async def add(self, request: AddTorrent) -> Torrent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ossdist.transfer.session import PeerKind
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ossdist.config import TransferConfig
-    from ossdist.transfer.session import PeerStatus
 
 _SMALL_BYTES = 32 << 20
 """Hashed in 25 ms."""
@@ -137,7 +136,21 @@ def step(
     return state, Stay()
 
 
-def prefer_sequential(peers: Iterable[PeerStatus], *, total_bytes: int, mirrors: bool) -> bool:
+class Source(Protocol):
+    """What `prefer_sequential` looks at; a `PeerStatus` is one."""
+
+    @property
+    def kind(self) -> PeerKind:
+        """What it is."""
+        ...
+
+    @property
+    def seed(self) -> bool:
+        """It has everything."""
+        ...
+
+
+def prefer_sequential(peers: Iterable[Source], *, total_bytes: int, mirrors: bool) -> bool:
     """Whether to ask for pieces in order.
 
     Args:

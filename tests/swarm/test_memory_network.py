@@ -31,7 +31,7 @@ from ossdist.transfer.session import (
 )
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import events_until, until_finished
-from tests.torrents import NAME, single
+from tests.torrents import NAME, PIECE_BYTES, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -318,7 +318,7 @@ async def test_a_download_takes_as_long_as_its_narrowest_link(tmp_path: Path) ->
 
 @virtual
 async def test_leechers_share_a_seeds_uplink(tmp_path: Path) -> None:
-    payload, network = single(tmp_path / "seed", 500_000), new_network()
+    payload, network = single(tmp_path / "seed", 30 * PIECE_BYTES), new_network()
     seeder = await new_session(network, up=RATE)
     await seeder.add(AddTorrent(source=payload.v1, save_path=payload.folder, seed=True))
     leeches = [

@@ -41,6 +41,7 @@ async def refuses_everything(torrent: Torrent, payload: Payload) -> None:
         lambda: torrent.remove_web_seed("http://mirror.example/"),
         lambda: torrent.add_piece(0, payload.piece(payload.hybrid, 0)),
         lambda: torrent.set_sequential(enabled=True),
+        lambda: torrent.prefer([True] * payload.hybrid.num_pieces),
         torrent.pause,
         torrent.resume,
         torrent.recheck,

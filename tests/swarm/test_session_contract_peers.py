@@ -241,6 +241,40 @@ async def test_the_order_may_change_while_it_runs(world: World) -> None:
 
 
 @contract
+async def test_preferred_pieces_come_before_others_that_are_as_rare(world: World) -> None:
+    payload = single(world.new_folder(), LARGE_BYTES)
+    seeder, leecher = await world.session(), await world.session()
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder()))
+    await until_checked(leech)
+    preferred = set(range(1, payload.hybrid.num_pieces, 3))
+    await leech.prefer([index in preferred for index in range(payload.hybrid.num_pieces)])
+    with leech.subscribe() as subscription:
+        await leech.connect(world.address(seeder))
+        seen = await events_until(subscription, Finished)
+    order = [event.index for event in seen if isinstance(event, PieceVerified)]
+    first = set(order[: len(preferred)])
+    assert len(first & preferred) >= len(preferred) - 2  # hashing may overtake a little
+    assert displacement(sorted(first, key=order.index)) > 5  # otherwise it is rarest first still
+
+
+@contract
+async def test_a_session_is_known_by_its_peer_id(world: World) -> None:
+    payload = single(world.new_folder(), LARGE_BYTES)
+    seeder, leecher = await world.session(upload_bytes_per_s=50_000), await world.session()
+    seed = await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    leech = await leecher.add(
+        AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=(world.address(seeder),))
+    )
+    with leech.subscribe() as subscription:
+        await events_until(subscription, PieceVerified)
+    assert [peer.peer_id for peer in await leech.peers()] == [seeder.peer_id]
+    assert [peer.peer_id for peer in await seed.peers()] == [leecher.peer_id]
+    assert len(seeder.peer_id) == len(leecher.peer_id) == 20
+    assert seeder.peer_id != leecher.peer_id
+
+
+@contract
 async def test_a_peer_that_sends_wrong_data_is_banned(world: World) -> None:
     payload = single(world.new_folder())
     poisoned = payload.copy(world.new_folder())

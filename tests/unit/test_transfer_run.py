@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ossdist import events
 from ossdist.errors import SourcesExhaustedError, SwarmError
-from ossdist.sim import MemoryTorrent
+from ossdist.sim import MemorySession, MemoryTorrent
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import AddTorrent, EventsLost, PeerKind
 from ossdist.transfer.watch import Swarm
 from tests.programs.payload import tree_digests
 from tests.torrents import NAME
 from tests.transfer_lab import CONFIG, DEAD, RATE, Lab, in_lab
+
+if TYPE_CHECKING:
+    from ossdist.transfer.run import Transfer
 
 # --- it works --------------------------------------------------------------------------------------------
 
@@ -56,6 +61,46 @@ async def test_everything_arrives_and_is_told(lab: Lab) -> None:
     assert len(lab.saved) == 2
     with pytest.raises(SwarmError):
         _ = transfer.torrent
+
+
+@in_lab
+async def test_a_crowd_divides_the_pieces_among_itself(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    crowd = [await lab.transfer() for _ in range(4)]
+    addresses = [port_of(transfer) for transfer in crowd]
+    for number, transfer in enumerate(crowd):
+        others = tuple(address for address in addresses if address != addresses[number])
+        transfer.job = replace(transfer.job, save_path=lab.folder / f"target {number}", peers=(peer, *others))
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for transfer in crowd:
+            group.create_task(transfer.run())
+        await asyncio.sleep(3 * CONFIG.poll_s)
+        shares = [preferred(transfer) for transfer in crowd]
+    assert all(sum(owners) == 1 for owners in zip(*shares, strict=True))
+    assert len(shares[0]) == lab.payload.hybrid.num_pieces
+    for number in range(len(crowd)):
+        assert tree_digests(lab.folder / f"target {number}") == lab.payload.digests
+
+
+@in_lab
+async def test_with_a_seed_alone_no_piece_is_preferred(lab: Lab) -> None:
+    peer, _ = await lab.seed(lab.payload.hybrid, up=RATE)
+    transfer = await lab.transfer(peers=(peer,))
+    await transfer.run()
+    assert not any(preferred(transfer))
+
+
+def preferred(transfer: Transfer) -> tuple[bool, ...]:
+    """Which pieces a transfer asks for first."""
+    assert isinstance(transfer.torrent, MemoryTorrent)
+    return transfer.torrent.preferred
+
+
+def port_of(transfer: Transfer) -> Address:
+    """Where a transfer's session can be dialled."""
+    session = transfer.session
+    assert isinstance(session, MemorySession)
+    return Address(session.host.name, session.listen_port)
 
 
 @in_lab

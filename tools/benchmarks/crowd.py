@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,12 +62,25 @@ class Crowd:
         return max(bits / sources, bits / _rate(self.link.down_bps), self.leechers * bits / all_up)
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a crowd took.
+
+    Attributes:
+        seconds: Each downloader, in order.
+        seed_copies: What the seeds' links carried until the last one was done, in copies of the file, headers counted.
+    """
+
+    seconds: list[float]
+    seed_copies: float
+
+
 def mirror_address() -> str:
     """Where `run` puts the mirror: the first host of the network."""
     return f"http://10.77.0.2:{MIRROR_PORT}/"
 
 
-def run(crowd: Crowd, bed: Bed, party: str) -> list[float]:
+def run(crowd: Crowd, bed: Bed, party: str) -> Took:
     """Lets everybody begin at once.
 
     Args:
@@ -75,7 +89,7 @@ def run(crowd: Crowd, bed: Bed, party: str) -> list[float]:
         party: ``ours``, ``bare`` (libtorrent with our settings), ``defaults`` (libtorrent as it comes), ``aria2``.
 
     Returns:
-        How long each downloader took, in seconds.
+        How long it took, and what it cost the seeds.
     """
     with Network() as network:
         mirror = network.host("mirror", crowd.mirror_link or FAST)
@@ -95,12 +109,18 @@ def run(crowd: Crowd, bed: Bed, party: str) -> list[float]:
             tracker = network.host("tracker")
             answer(start(tracker, "tracker", "--listen", f"{tracker.address}:{PORT}", *everybody))
             announce = f"http://{tracker.address}:{PORT}/announce"
-            return _run_aria2(bed, leechers, targets, announce)
+            return _took(crowd, _run_aria2(bed, leechers, targets, announce), seeds)
         processes: list[subprocess.Popen[str]] = []
         for host, target in zip(leechers, targets, strict=True):
             what = _words(party, bed, target, mirrors=crowd.mirror_link is not None)
             processes.append(start(host, *what, "--stay", "--listen", f"{host.address}:{PORT}", *everybody))
-        return [float(answer(process)["seconds"]) for process in processes]
+        return _took(crowd, [float(answer(process)["seconds"]) for process in processes], seeds)
+
+
+def _took(crowd: Crowd, seconds: list[float], seeds: list[Host]) -> Took:
+    links = [json.loads(seed.run("ip", "-j", "-s", "link", "show", "up0")) for seed in seeds]
+    sent = sum(link["stats64"]["tx"]["bytes"] for (link,) in links)
+    return Took(sorted(seconds), sent / crowd.size)
 
 
 def _words(party: str, bed: Bed, target: Path, *, mirrors: bool) -> tuple[str, ...]:

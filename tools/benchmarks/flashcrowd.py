@@ -53,11 +53,15 @@ def _measure(bed: Bed, runs: int, log: Callable[[str], None]) -> list[Row]:
     for number in range(runs):
         for party in PARTIES:
             shutil.rmtree(bed.folder / "crowd", ignore_errors=True)
-            seconds = sorted(run_crowd(CROWD, bed, party))
+            took = run_crowd(CROWD, bed, party)
             for target in (bed.folder / "crowd").glob("*/it"):
                 if hash_file(target / FILE, chunk_bytes=1 << 20) != expected:
                     raise SystemExit(f"{party} delivered wrong bytes")
-            middle = statistics.median(seconds)
-            rows.append({"party": party, "round": number, "seconds": seconds[-1], "median_s": middle})
-            log(f"round {number + 1}: {party}: last {seconds[-1]:.1f} s, median {middle:.1f} s of {CROWD.fluid_s:.1f}")
+            last, middle = took.seconds[-1], statistics.median(took.seconds)
+            row: Row = {"party": party, "round": number, "seconds": last, "median_s": middle}
+            rows.append({**row, "seed_copies": took.seed_copies})
+            log(
+                f"round {number + 1}: {party}: last {last:.1f} s, median {middle:.1f} s of {CROWD.fluid_s:.1f}, "
+                f"{took.seed_copies:.2f} copies from the seed"
+            )
     return rows
