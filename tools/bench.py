@@ -7,10 +7,14 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import flashcrowd, links, scale, startup, throughput, verify
+from tools.benchmarks import calibrate, flashcrowd, links, scale, startup, throughput, verify
+
+if TYPE_CHECKING:
+    from tools.benchmarks.report import Row
 
 MIB = 1 << 20
 
@@ -30,6 +34,8 @@ def main() -> None:
     benches.add_parser("startup", help=startup.__doc__)
     benches.add_parser("links", help=links.__doc__)
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
+    model = benches.add_parser("calibrate", help=calibrate.__doc__)
+    model.add_argument("--table", action="store_true", help="a Markdown table instead of JSON")
     many = benches.add_parser("scale", help=scale.__doc__)
     many.add_argument("--releases", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -41,6 +47,8 @@ def main() -> None:
         work = scale.run(releases=arguments.releases, runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "links":
         work = links.run(runs=arguments.runs, folder=arguments.folder, log=_log)
+    elif arguments.bench == "calibrate":
+        work = calibrate.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "flashcrowd":
         work = flashcrowd.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "startup":
@@ -54,7 +62,10 @@ def main() -> None:
             log=_log,
         )
     result = asyncio.run(work)
-    print(json.dumps(result, indent=None if arguments.json else 2))
+    if arguments.bench == "calibrate" and arguments.table:
+        print(calibrate.table(cast("list[Row]", result["rows"])))
+    else:
+        print(json.dumps(result, indent=None if arguments.json else 2))
 
 
 def _log(message: str) -> None:

@@ -125,7 +125,9 @@ def _took(crowd: Crowd, seconds: list[float], seeds: list[Host]) -> Took:
 
 def _words(party: str, bed: Bed, target: Path, *, mirrors: bool) -> tuple[str, ...]:
     if party == "ours":
-        where = ("--channel", str(bed.channel), "--root", str(bed.root), "--name", NAME, "--to", str(target))
+        # From a folder the payload would be copied, and no mirror asked.
+        channel = mirror_address() if mirrors else str(bed.channel)
+        where = ("--channel", channel, "--root", str(bed.root), "--name", NAME, "--to", str(target))
         return ("ours", *where, *(("--mirrors",) if mirrors else ()))
     words = ("bare", "--torrent", str(bed.torrent(v1=False)), "--save-path", str(target))
     return (*words, "--defaults") if party == "defaults" else words

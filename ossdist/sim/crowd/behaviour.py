@@ -6,7 +6,7 @@ A behaviour says what a host does and when; what its client does (whom it serves
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -79,6 +79,17 @@ class Behaviour:
     poison: float = 0.0
     identities: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuses what no host can be."""
+        for each in fields(self):
+            if not getattr(self, each.name) >= 0:
+                raise ValueError(f"{each.name} must not be negative")
+        if self.up_share > 1 or self.poison > 1:
+            raise ValueError("up_share and poison are shares of 1")
+        whole = (type(each) is int for each in (self.slots, self.identities))  # TOML has floats too
+        if not all(whole) or not 1 <= self.identities <= 1000:
+            raise ValueError("slots and identities are whole numbers, the latter from 1 to 1000")
+
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """The host's life, from its arrival on."""
         member.join()
@@ -146,6 +157,12 @@ class CappedMobile(Behaviour):
     cap_bytes: float = 50e6
     look_s: float = 5.0
 
+    def __post_init__(self) -> None:
+        """Refuses what no host can be."""
+        Behaviour.__post_init__(self)
+        if not self.look_s:
+            raise ValueError("look_s must be more than 0")
+
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Leaves as soon as it is complete and has sent its share."""
         member.join()
@@ -167,6 +184,12 @@ class Flaky(Behaviour):
 
     up_s: float = 60.0
     down_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        """Refuses what no host can be."""
+        Behaviour.__post_init__(self)
+        if not self.up_s or not self.down_s:
+            raise ValueError("up_s and down_s must be more than 0")
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Comes and goes until it is complete."""
@@ -205,6 +228,12 @@ class Whitewasher(Poisoner):
     poison: float = 0.5
     pause_s: float = 5.0
 
+    def __post_init__(self) -> None:
+        """Refuses what no host can be."""
+        Behaviour.__post_init__(self)
+        if not self.pause_s:
+            raise ValueError("pause_s must be more than 0")
+
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Comes back again and again."""
         while True:
@@ -237,3 +266,9 @@ PROFILES: dict[str, type[Behaviour]] = {
     "sybil group": SybilGroup,
 }
 """By the names that scenarios use."""
+
+
+def profile_of(behaviour: Behaviour) -> str:
+    """The name of a behaviour's profile; its class's, if it is none of ours."""
+    names = {kind: name for name, kind in PROFILES.items()}
+    return names.get(type(behaviour), type(behaviour).__name__)

@@ -12,7 +12,7 @@ class Outcome:
     Attributes:
         number: The peer's.
         host: Which host it was.
-        profile: The name of its behaviour's class.
+        profile: The name of its behaviour's profile.
         arrived_s: When it began.
         completed_s: When it had everything; None if it never did.
         gave_up_s: When its policy ended the transfer; None if it did not.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,16 @@ MBIT = 1e6 / 8
 """Bytes a second."""
 
 MAX_SCENARIO_BYTES = 1 << 20
+_MOST_PLACES = 500
+_MOST_PEERS = 100_000
+_MOST_CELLS = 200_000_000
+"""Peers by pieces; each takes six bytes."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PEERS)]
+Places = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PLACES)]
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,31 +45,31 @@ class Star(_Data, tag="star", frozen=True, kw_only=True):
     """
 
     places: dict[str, Literal["open", "nat", "blocks peers"]] = msgspec.field(default_factory=lambda: {"net": "open"})
-    delay_s: float = 0.01
+    delay_s: Seconds = 0.01
 
 
 class Clusters(_Data, tag="clusters", frozen=True, kw_only=True):
     """Autonomous systems, each with one shared line to the rest; places ``as0``, ``as1``, ..."""
 
-    count: int
-    uplink_mbit: float
-    near_s: float = 0.002
-    far_s: float = 0.025
+    count: Places
+    uplink_mbit: Positive
+    near_s: Seconds = 0.002
+    far_s: Seconds = 0.025
 
 
 class Transit(_Data, tag="transit", frozen=True, kw_only=True):
     """Access networks below regional backbones; places ``net0.0``, ``net0.1``, ..."""
 
-    backbones: int
-    networks: int
-    backbone_mbit: float
-    uplink_mbit: float
+    backbones: Annotated[int, msgspec.Meta(ge=1, le=20)]
+    networks: Annotated[int, msgspec.Meta(ge=1, le=20)]
+    backbone_mbit: Positive
+    uplink_mbit: Positive
 
 
 class Campus(_Data, tag="campus", frozen=True, kw_only=True):
     """Places ``world`` and ``campus``, the latter behind one line."""
 
-    uplink_mbit: float
+    uplink_mbit: Positive
     nat: bool = True
     blocks_peers: bool = False
 
@@ -78,13 +88,13 @@ class Hosts(_Data, frozen=True, kw_only=True):
         settings: What their behaviour has otherwise than by default.
     """
 
-    count: int
-    up_mbit: float
-    down_mbit: float
+    count: Count
+    up_mbit: Annotated[float, msgspec.Meta(ge=0)]
+    down_mbit: Positive
     profile: str = "default"
     places: tuple[str, ...] = ()
-    arrive_s: float = 0.0
-    over_s: float = 0.0
+    arrive_s: Seconds = 0.0
+    over_s: Seconds = 0.0
     has_all: bool = False
     settings: dict[str, float | bool] = {}
 
@@ -101,10 +111,10 @@ class MirrorSpec(_Data, frozen=True, kw_only=True):
     """
 
     url: str
-    up_mbit: float
+    up_mbit: Positive
     place: str = ""
-    down: tuple[tuple[float, float], ...] = ()
-    wrong: float = 0.0
+    down: tuple[tuple[Seconds, Seconds], ...] = ()
+    wrong: Share = 0.0
 
 
 class Release(_Data, frozen=True, kw_only=True):
@@ -115,8 +125,8 @@ class Release(_Data, frozen=True, kw_only=True):
         delta_share: The size of the delta from the one before, as a share of the file.
     """
 
-    day: float
-    delta_share: float
+    day: Seconds
+    delta_share: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Scenario(_Data, frozen=True, kw_only=True):
@@ -140,16 +150,16 @@ class Scenario(_Data, frozen=True, kw_only=True):
 
     name: str
     about: str
-    length: int
-    piece_length: int
+    length: Annotated[int, msgspec.Meta(ge=1)]
+    piece_length: Annotated[int, msgspec.Meta(ge=1 << 14)]
     hosts: tuple[Hosts, ...]
     topology: Star | Clusters | Transit | Campus = msgspec.field(default_factory=Star)
     mirrors: tuple[MirrorSpec, ...] = ()
-    until_s: float = 86400.0
-    step_s: float = 0.02
-    window_mb: float = 4.0
+    until_s: Positive = 86400.0
+    step_s: Positive = 0.02
+    window_mb: Positive = 4.0
     incentives: bool = False
-    exhausted_after_s: float = 60.0
+    exhausted_after_s: Positive = 60.0
     cadence: tuple[Release, ...] = ()
 
 
@@ -166,7 +176,9 @@ def decode(data: bytes, *, document: str) -> Scenario:
     try:
         found = tomllib.loads(data.decode("utf-8"))
         scenario = msgspec.convert(found, Scenario)
-    except (msgspec.ValidationError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise FormatError("is no UTF-8", document=document) from error
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise FormatError(explain(error), document=document) from error
     check(scenario, document=document)
     return scenario
@@ -179,22 +191,30 @@ def check(scenario: Scenario, *, document: str) -> None:
         FormatError: With the first thing that is wrong.
     """
     names = {place.name for place in topology_of(scenario).places}
+    peers = len(scenario.mirrors)
     for hosts in scenario.hosts:
         if hosts.profile not in PROFILES:
             raise FormatError(f"profile {hosts.profile!r} is none of {', '.join(PROFILES)}", document=document)
-        if not set(hosts.places) <= names:
-            raise FormatError(f"places {hosts.places} are not all of {', '.join(sorted(names))}", document=document)
-        if hosts.count < 1 or hosts.up_mbit < 0 or hosts.down_mbit <= 0:
-            raise FormatError(f"{hosts.profile}: count and lines must be more than 0", document=document)
+        _check_places(hosts.places, names, document)
         try:
-            behaviour_of(hosts)
-        except TypeError as error:
-            raise FormatError(f"{hosts.profile}: {error}", document=document) from error
+            peers += hosts.count * behaviour_of(hosts).identities
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"settings of {hosts.profile}: {error}", document=document) from error
     for mirror in scenario.mirrors:
-        if mirror.place and mirror.place not in names:
-            raise FormatError(f"place {mirror.place!r} does not exist", document=document)
-    if scenario.length < 1 or scenario.piece_length < 1 << 14:
-        raise FormatError("length must be positive, and piece_length 16384 or more", document=document)
+        _check_places((mirror.place,) if mirror.place else (), names, document)
+        times = [second for outage in mirror.down for second in outage]
+        if times != sorted(times):
+            raise FormatError(f"{mirror.url}: down has no ascending times", document=document)
+    pieces = -(-scenario.length // scenario.piece_length)
+    if peers > _MOST_PEERS or peers * pieces > _MOST_CELLS:
+        limits = f"{_MOST_PEERS} hosts, and {_MOST_CELLS} hosts by pieces"
+        raise FormatError(f"{peers} hosts and {pieces} pieces are too many; {limits} are the most", document=document)
+
+
+def _check_places(places: tuple[str, ...], names: set[str], document: str) -> None:
+    if not set(places) <= names:
+        unknown = ", ".join(map(repr, sorted(set(places) - names)))
+        raise FormatError(f"there is no place {unknown}; there are {', '.join(sorted(names))}", document=document)
 
 
 def behaviour_of(hosts: Hosts) -> Behaviour:
@@ -202,6 +222,7 @@ def behaviour_of(hosts: Hosts) -> Behaviour:
 
     Raises:
         TypeError: It has no such setting.
+        ValueError: It cannot have such a value.
     """
     return PROFILES[hosts.profile](**hosts.settings)  # pyright: ignore[reportArgumentType]  # checked above
 

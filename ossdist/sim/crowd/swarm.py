@@ -10,6 +10,7 @@ import numpy as np
 import simpy
 
 from ossdist.config import TransferConfig
+from ossdist.sim.crowd.behaviour import profile_of
 from ossdist.sim.crowd.choking import Choking, choose
 from ossdist.sim.crowd.discovery import Discovery, Finder
 from ossdist.sim.crowd.exchange import Chunk, Exchange, Physics
@@ -132,7 +133,7 @@ class CrowdSwarm:
                 self.pieces.fill(peer.number)
                 peer.completed.succeed()
             elif not behaviour.poison:  # a poisoner wants nothing
-                profile = type(behaviour).__name__
+                profile = profile_of(behaviour)
                 self.records[peer.number] = Record(host, profile, arrived_s=float("inf"))
                 self._open += 1
             else:
