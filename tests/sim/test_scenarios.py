@@ -12,12 +12,13 @@ from ossdist.errors import FormatError
 from ossdist.sim.crowd import load, run, run_cadence, shipped
 from ossdist.sim.crowd.library import with_peers
 from ossdist.sim.crowd.plot import plot_completion
-from ossdist.sim.crowd.run import Result
 from ossdist.sim.crowd.scenario import MAX_SCENARIO_BYTES, Scenario, decode
 from ossdist.sim.crowd.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ossdist.sim.crowd.run import Result
 
 SMALL = b"""
 name = "small"
