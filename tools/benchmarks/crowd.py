@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab.links import FAST, Link
 from tests.lab.network import Network
+from tests.lab.peers import MIRROR_PORT, run_mirror
 from tools.benchmarks.bed import FILE, NAME
 from tools.benchmarks.links import answer, start
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tools.benchmarks.bed import Bed
 
 PORT = 6881
-MIRROR_PORT = 8080
 _DEADLINE_S = 600.0
 _LOOK_S = 0.01
 
@@ -94,7 +94,7 @@ def run(crowd: Crowd, bed: Bed, party: str) -> Took:
     with Network() as network:
         mirror = network.host("mirror", crowd.mirror_link or FAST)
         if crowd.mirror_link is not None:
-            _serve(mirror, bed)
+            run_mirror(mirror, bed.folder / "nginx", bed.channel)
         seeds = [network.host(f"seed {number}", crowd.seed_link) for number in range(crowd.seeds)]
         leechers = [network.host(f"leecher {number}", crowd.link) for number in range(crowd.leechers)]
         torrents = [str(bed.torrent(v1=v1)) for v1 in (False, True)]
@@ -131,22 +131,6 @@ def _words(party: str, bed: Bed, target: Path, *, mirrors: bool) -> tuple[str, .
         return ("ours", *where, *(("--mirrors",) if mirrors else ()))
     words = ("bare", "--torrent", str(bed.torrent(v1=False)), "--save-path", str(target))
     return (*words, "--defaults") if party == "defaults" else words
-
-
-def _serve(host: Host, bed: Bed) -> None:
-    """Nginx as a mirror of the channel."""
-    folder = bed.folder / "nginx"
-    folder.mkdir(exist_ok=True)
-    config = folder / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config.write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log stderr warn; events {{}}"
-        f"http {{ {temporary} access_log off; server {{ listen {host.address}:{MIRROR_PORT}; root {bed.channel}; }} }}",
-        "utf-8",
-    )
-    host.start("nginx", "-e", "stderr", "-p", str(folder), "-c", str(config))
 
 
 def _run_aria2(bed: Bed, hosts: list[Host], targets: list[Path], announce: str) -> list[float]:

@@ -1,0 +1,129 @@
+"""A release in the lab: our scripts, other clients, servers, a firewall, and peers that break the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from ossdist.release import layout
+from ossdist.release.model import Mirror
+from tests.channels import TestChannel, make_channel, noise, publish
+from tests.lab.firewall import HANDSHAKE, Rule
+from tests.lab.links import Link, mbit
+from tests.lab.peers import (
+    MIRROR_PORT,
+    PEER_PORT,
+    TRACKER_PORT,
+    answer_of,
+    run_hostile,
+    run_mirror,
+    run_seed,
+    run_tracker,
+    start_aria2,
+    start_fetch,
+    start_qbittorrent,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ossdist.publisher import Published
+    from tests.keys import Keys
+    from tests.lab.network import Host, Network
+
+CONTENT = noise(6_000_000)
+SLOW = Link(up_bps=mbit(20), down_bps=mbit(50))
+_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A channel whose tracker, mirror and seed run in the lab."""
+
+    channel: TestChannel
+    url: str
+    folder: Path
+
+    def torrent(self, *, v1: bool = False) -> Path:
+        """One of the release's torrents."""
+        return self.channel.folder / layout.torrent_path("tool", "1.0", v1=v1)
+
+    @property
+    def payload(self) -> Path:
+        """The folder of the release's file."""
+        return self.channel.payload("tool", "1.0")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, keys: Keys, network: Network) -> Scene:
+    tracker, mirror, seed = network.host("tracker"), network.host("mirror", SLOW), network.host("seed", SLOW)
+    tmp_path.chmod(0o755)
+    url = f"http://{mirror.address}:{MIRROR_PORT}/"
+
+    async def make() -> tuple[TestChannel, Published]:
+        channel = await make_channel(tmp_path, keys)
+        announce = f"http://{tracker.address}:{TRACKER_PORT}/announce"
+        files = {"tool.bin": CONTENT}
+        return channel, await publish(channel, files, trackers=(announce,), mirrors=(Mirror(url=url),))
+
+    channel, published = asyncio.run(make())
+    release = published.release
+    hashes = (release.hybrid.info_hash_v1, release.hybrid.info_hash_v2[:40], release.v1.info_hash_v1)
+    run_tracker(tracker, tmp_path / "tracker", hashes)
+    run_mirror(mirror, tmp_path / "mirror", channel.folder)
+    run_seed(seed, channel.folder, tmp_path / "seed-state")
+    return Scene(channel, url, tmp_path)
+
+
+def fetch(scene: Scene, host: Host, *words: str) -> tuple[dict[str, object], str]:
+    """Our download, to its end."""
+    to = scene.folder / host.name / "to"
+    to.mkdir(parents=True)
+    answer, said = answer_of(start_fetch(host, scene.url, "tool", *words, root=scene.channel.root, to=to))
+    assert answer["ok"] is True, answer
+    assert (to / "tool.bin").read_bytes() == CONTENT
+    return answer, said
+
+
+def sources(answer: dict[str, object]) -> dict[str, int]:
+    """Bytes by where they came from."""
+    (file,) = cast("list[dict[str, dict[str, int]]]", answer["files"])
+    return file["bytes_from"]
+
+
+def test_everybody_gets_the_same_bytes_with_a_poisoner_among_them(scene: Scene, network: Network) -> None:
+    aria2, qbittorrent = scene.folder / "aria2", scene.folder / "qbittorrent"
+    evil = run_hostile(network.host("evil", SLOW), "wrong-always", scene.torrent(), scene.payload)
+    start_aria2(network.host("aria2", SLOW), scene.torrent(v1=True), aria2)
+    start_qbittorrent(network.host("qbittorrent", SLOW), scene.torrent(), qbittorrent)
+    answer, said = fetch(scene, network.host("client", SLOW), "--peer", evil)
+    parts = sources(answer)
+    assert parts["swarm"] + parts["mirror"] == len(CONTENT)
+    assert parts["mirror"] > 0
+    assert f"{evil} sent wrong data" in said
+    deadline_s = time.monotonic() + _DEADLINE_S
+    while not (aria2 / "done").exists() or not (qbittorrent / "tool.bin").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    assert (aria2 / "tool.bin").read_bytes() == CONTENT
+    assert (qbittorrent / "tool.bin").read_bytes() == CONTENT
+
+
+def test_behind_a_firewall_that_knows_bittorrent_the_mirror_is_enough(scene: Scene, network: Network) -> None:
+    campus = network.site("campus", SLOW, nat=True)
+    with campus.rules(Rule(protocol="tcp", payload=HANDSHAKE)):
+        answer, _ = fetch(scene, campus.host("student"))
+    assert sources(answer) == {**sources(answer), "swarm": 0, "mirror": len(CONTENT)}
+
+
+@pytest.mark.parametrize("behaviour", ["goes-silent", "drip-feeds", "lies-in-bitfield"])
+def test_a_hostile_peer_does_not_hold_a_download_up(behaviour: str, scene: Scene, network: Network) -> None:
+    evil = run_hostile(network.host("evil"), behaviour, scene.torrent(), scene.payload)
+    answer, _ = fetch(scene, network.host("client", SLOW), "--peer", evil, "--no-http")
+    assert sources(answer)["swarm"] == len(CONTENT)
+    assert cast("float", answer["seconds"]) < 15  # 2.5 at the link's speed; a block is waited for in bounded time
+    assert int(evil.rpartition(":")[2]) == PEER_PORT
