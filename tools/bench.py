@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import calibrate, flashcrowd, links, scale, startup, throughput, verify
+from tools.benchmarks import calibrate, flashcrowd, links, scale, simulator, startup, throughput, verify
 
 if TYPE_CHECKING:
     from tools.benchmarks.report import Row
@@ -36,6 +36,8 @@ def main() -> None:
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
     model = benches.add_parser("calibrate", help=calibrate.__doc__)
     model.add_argument("--table", action="store_true", help="a Markdown table instead of JSON")
+    costs = benches.add_parser("simulator", help=simulator.__doc__)
+    costs.add_argument("--plot", type=Path, help="draw the cost by peers: a PNG")
     many = benches.add_parser("scale", help=scale.__doc__)
     many.add_argument("--releases", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -47,6 +49,8 @@ def main() -> None:
         work = scale.run(releases=arguments.releases, runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "links":
         work = links.run(runs=arguments.runs, folder=arguments.folder, log=_log)
+    elif arguments.bench == "simulator":
+        work = simulator.run(plot=arguments.plot, log=_log)
     elif arguments.bench == "calibrate":
         work = calibrate.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "flashcrowd":

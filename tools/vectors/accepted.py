@@ -83,6 +83,21 @@ def _signers(workshop: Workshop) -> Iterator[Vector]:
         release=("1.0", PAYLOAD),
         signers={"channel": ("alice",), "release": ("alice",)},
     )
+    mirror = _one_release(workshop, "alice")
+    sign = workshop.keyring.sign
+    for path in (layout.CHANNEL, layout.release_path("tool", "1.0")):
+        both = [sign(mirror.files[path], name, "--no-armor", at=SIGNED) for name in ("alice", "nora")]
+        for name in ("alice", "nora"):
+            mirror.put_signature(path, name, workshop.keyring.join(*both))
+    yield Vector(
+        "accept-two-signatures-in-one-file",
+        "Each of the two signature files holds the signatures of both keys.",
+        "A file may hold several signatures; a key counts once, however often it has signed.",
+        model.encode(workshop.root("alice", "nora", threshold=2)),
+        mirror,
+        release=("1.0", PAYLOAD),
+        signers={"channel": ("alice", "nora"), "release": ("alice", "nora")},
+    )
     mirror = workshop.mirror()
     mirror.put_channel(mirror.put_release(workshop.draft(), signers=("ernest",)))
     yield Vector(

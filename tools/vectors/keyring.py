@@ -75,6 +75,12 @@ class Keyring:
             self._made[key] = self._gpg(time, *user, "--digest-algo", "SHA512", *armor, *options, form, data=document)
         return self._made[key]
 
+    def join(self, *signatures: bytes) -> bytes:
+        """Binary signatures as one armored block."""
+        armored = self._gpg("--no-comments", "--enarmor", data=b"".join(signatures))
+        lines = [line for line in armored.splitlines(keepends=True) if not line.startswith(b"Comment:")]
+        return b"".join(lines).replace(b"PGP ARMORED FILE", b"PGP SIGNATURE")
+
     def _list(self) -> dict[str, str]:
         found: dict[str, str] = {}
         fingerprint = ""

@@ -134,6 +134,26 @@ def _of_odd_form(workshop: Workshop) -> Iterator[Vector]:
             "Its own time ended two days after it was made.",
         ),
         (
+            "good-beside-expired",
+            workshop.keyring.join(
+                sign(document, "alice", "--no-armor", at=SIGNED),
+                sign(document, "alice", "--no-armor", "--default-sig-expire", "2d", at=SIGNED),
+            ),
+            "has expired",
+            "The signature's file holds a good signature and one that has expired.",
+            "GnuPG stops at the second one; whatever the order is, the whole file counts for nothing.",
+        ),
+        (
+            "good-beside-bad",
+            workshop.keyring.join(
+                sign(document, "alice", "--no-armor", at=SIGNED),
+                sign(b"another document", "alice", "--no-armor", at=SIGNED),
+            ),
+            "the signature is bad",
+            "The signature's file holds a good signature and one over other bytes.",
+            "GnuPG stops at the second one; whatever the order is, the whole file counts for nothing.",
+        ),
+        (
             "two-blocks",
             good + good,
             "not exactly one armored",
