@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -238,3 +240,10 @@ def test_a_plot_is_a_picture(tmp_path: Path) -> None:
     nobody: Result = replace(result, outcomes=())
     plot_completion({"everybody": result, "nobody": nobody}, tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['simpy'] = None; import ossdist.sim.crowd"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "install ossdist[sim]" in done.stderr
