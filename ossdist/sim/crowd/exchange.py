@@ -190,10 +190,9 @@ class Exchange:
 
     def bytes_here(self, peer: Peer) -> int:
         """What a peer has, pieces under way counted."""
-        under_way = sum(
-            self._pieces.size(self._chunks[flow].piece) - self.transport.left(flow) for flow in peer.incoming.values()
-        )
-        return int(self.got[peer.number] + under_way)
+        flows = peer.incoming.values()
+        begun = sum(self._pieces.size(self._chunks[flow].piece) for flow in flows)
+        return int(self.got[peer.number] + begun - self.transport.total_left(flows))
 
     def _begin(self, source: Peer, peer: Peer, after_s: float) -> Generator[simpy.Event, object, None]:
         yield self._env.timeout(after_s)
@@ -291,4 +290,5 @@ class Exchange:
             self.stop(self.peers[number], peer)
         for number in peer.neighbours:
             self.peers[number].forget(peer.number)
+            self.peers[number].changed = True
         self._listener.got_all(peer.number)

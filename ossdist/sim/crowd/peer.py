@@ -58,6 +58,7 @@ class Peer:
         from_peers: Useful bytes from each source since the last choking round.
         served_since: Bytes sent to each since it was unchoked.
         in_order: It asks for pieces in order.
+        changed: A neighbour has come, gone or become complete since it looked last.
         rivals: The downloaders among its neighbours, when it looked last.
         own: Which pieces it asks for first; None for no preference.
     """
@@ -82,6 +83,7 @@ class Peer:
     from_peers: dict[int, float] = field(default_factory=dict[int, float])
     served_since: dict[int, float] = field(default_factory=dict[int, float])
     in_order: bool = False
+    changed: bool = False
     rivals: frozenset[int] = frozenset()
     own: Booleans | None = None
     _array: Integers | None = None
@@ -100,11 +102,13 @@ class Peer:
         """Somebody is connected now."""
         self.neighbours[other] = None
         self._array = None
+        self.changed = True
 
     def part(self, other: int) -> None:
         """Somebody is not connected any more."""
         del self.neighbours[other]
         self._array = None
+        self.changed = True
         self.forget(other)
         self.from_peers.pop(other, None)
 

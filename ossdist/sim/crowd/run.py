@@ -109,7 +109,9 @@ def build(scenario: Scenario, *, seed: int, length: int) -> CrowdSwarm:
     """A scenario's swarm, before anything has happened."""
     topology = topology_of(scenario)
     physics = Physics(step_s=scenario.step_s, window_bytes=scenario.window_mb * 1e6)
-    rules = Rules(physics=physics, transfer=TransferConfig(exhausted_after_s=scenario.exhausted_after_s))
+    rules = Rules(
+        physics=physics, transfer=TransferConfig(poll_s=scenario.look_s, exhausted_after_s=scenario.exhausted_after_s)
+    )
     count = sum(hosts.count for hosts in scenario.hosts)
     swarm = CrowdSwarm(
         topology, length=length, piece_length=scenario.piece_length, rules=rules, seed=seed, room=count + 8

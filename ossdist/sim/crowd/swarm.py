@@ -288,14 +288,14 @@ class CrowdSwarm:
                 self._choke_round(one, draw=False)
 
     def _look_round(self, peer: Peer) -> None:
-        if peer.watching is not None:
+        if peer.watching is not None and peer.changed:
+            peer.changed = False
             near = peer.neighbour_array()
             rivals = frozenset(near[self.pieces.missing[near] > 0].tolist())
             if rivals != peer.rivals:
                 peer.rivals = rivals
                 peer.own = self._shares.own_pieces(peer.number, rivals)
-            knows = bool(rivals)
-            peer.in_order = peer.watching.in_order(knows_leechers=knows, total_bytes=self.length)
+            peer.in_order = peer.watching.in_order(knows_leechers=bool(rivals), total_bytes=self.length)
 
     # --- serving -----------------------------------------------------------------------------------------
 

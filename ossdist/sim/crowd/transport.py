@@ -9,7 +9,7 @@ import numpy as np
 from ossdist.sim.crowd.fairness import max_min
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     import simpy
 
@@ -116,6 +116,12 @@ class Transport:
         """What is missing of a flow's chunk now, in bytes."""
         since_s = self._env.now - self._at_s
         return max(0.0, float(self._left[flow] - self._rates[flow] * since_s))
+
+    def total_left(self, flows: Collection[int]) -> float:
+        """What is missing of several flows' chunks now, in bytes."""
+        chosen = np.fromiter(flows, dtype=np.int64, count=len(flows))
+        since_s = self._env.now - self._at_s
+        return float(np.maximum(self._left[chosen] - self._rates[chosen] * since_s, 0.0).sum())
 
     # --- inside ------------------------------------------------------------------------------------------
 
