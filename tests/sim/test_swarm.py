@@ -11,7 +11,7 @@ from ossdist.sim.crowd.behaviour import Altruist, Behaviour, FreeRider, LeavesAt
 from ossdist.sim.crowd.discovery import Discovery
 from ossdist.sim.crowd.exchange import Physics
 from ossdist.sim.crowd.swarm import CrowdSwarm, Rules
-from ossdist.sim.crowd.topology import Access, Place, Topology, campus, star
+from ossdist.sim.crowd.topology import Access, Builder, Place, Topology, campus, star
 
 RATE = 1_000_000.0
 LINE = Access(RATE, RATE)
@@ -180,6 +180,28 @@ def test_a_mirror_that_gives_wrong_data_is_not_asked_again() -> None:
     assert swarm.exchange.wasted[1] == PIECE
     assert sent(swarm, mirror.peer.number) < 0.05
     assert took(swarm) == pytest.approx([10 * LENGTH / RATE], rel=0.05)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_pieces_of_sources_that_leave_are_asked_of_who_had_nothing_to_do(*, mirror: bool) -> None:
+    """Two slow seeds are asked for the only piece; the third source comes later, and finds nothing left to give."""
+    topology = Builder()
+    near, far = topology.place(Place("near")), topology.place(Place("far"))
+    topology.link(near, far, delay_s=1.0)
+    swarm = CrowdSwarm(topology.build(), length=PIECE, piece_length=PIECE, rules=RULES, seed=1)
+    for _ in range(2):
+        swarm.add_host(0, Access(1000.0, RATE), Altruist(), has_all=True)
+    if mirror:
+        swarm.add_mirror(MIRROR, 1, LINE, Altruist())
+    else:
+        swarm.add_host(1, LINE, Altruist(), has_all=True)
+    swarm.add_host(0, LINE, Behaviour())
+    swarm.run(20.0)
+    assert swarm.completed == 0
+    for number in range(2):
+        swarm.leave(swarm.peers[number])
+    swarm.run(50.0)
+    assert swarm.completed == 1
 
 
 # --- cheats ----------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ def choose(
         Who is served, and who of them by chance.
     """
     chance = optimistic_slots(slots, choking)
+    if len(interested) <= slots:  # nobody has to be left out
+        return list(interested), set([peer for peer in interested if peer in keep][:chance])
     order = list(interested)
     rng.shuffle(order)
     order.sort(key=lambda peer: (tier[peer], merit.get(peer, 0.0)), reverse=True)

@@ -105,6 +105,10 @@ class PieceTable:
         """A piece is under way to a peer."""
         self._asked[peer, piece] += 1
 
+    def is_open(self, peer: int, piece: int) -> bool:
+        """Whether a peer neither has a piece nor has asked for it."""
+        return not (self.have[peer, piece] or self._asked[peer, piece])
+
     def is_asked(self, peer: int, piece: int) -> bool:
         """Whether a piece is under way to a peer, or asked for."""
         return bool(self._asked[peer, piece])

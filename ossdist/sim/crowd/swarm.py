@@ -245,8 +245,8 @@ class CrowdSwarm:
             url = next(url for url, mirror in self._mirrors.items() if mirror.peer is source)
             tally = peer.watching.tally
             tally.by_source[url] = tally.by_source.get(url, 0) + self.pieces.size(chunk.piece)
-        for number in [number for number, flow in peer.serving.items() if flow is None]:
-            self.exchange.go_on(peer, self.peers[number])
+        # This piece is the news; what else may be open again waits for the next round.
+        self._wake(peer, chunk.piece)
         if len(peer.serving) < peer.behaviour.slots:
             self._choke_round(peer, draw=False)
 
@@ -306,9 +306,16 @@ class CrowdSwarm:
             draw = self.env.now - drawn_s >= choking.optimistic_s
             if draw:
                 drawn_s = self.env.now
+            self._wake(peer)
             self._choke_round(peer, draw=draw)
             peer.from_peers.clear()
             yield self.env.timeout(choking.interval_s)
+
+    def _wake(self, source: Peer, piece: int | None = None) -> None:
+        """Goes on with those whom a peer serves and had nothing for; after news of one piece, with who lacks it."""
+        for number in [number for number, flow in source.serving.items() if flow is None]:
+            if piece is None or self.pieces.is_open(number, piece):
+                self.exchange.go_on(source, self.peers[number])
 
     def _choke_round(self, peer: Peer, *, draw: bool) -> None:
         """Gives the peer's places anew; between two rounds only those that are free."""
@@ -316,6 +323,8 @@ class CrowdSwarm:
         if not len(near):
             return
         interested = near[self.pieces.interested(peer.number, near)].tolist()
+        if not interested and not peer.serving:
+            return
         quota = self.rules.choking.quota_pieces * self._piece_length
         if self.pieces.missing[peer.number]:
             merit = peer.from_peers
@@ -353,6 +362,8 @@ class CrowdSwarm:
                 self.leave(peer)
                 return
             self._look_round(peer)
+            for mirror in self._mirrors.values():
+                self.exchange.go_on(mirror.peer, peer)
             self._ask_mirrors(peer, watching.mirrors_to_ask_again(now_s=self.env.now))
 
     def _ask_mirrors(self, peer: Peer, urls: Sequence[str]) -> None:
