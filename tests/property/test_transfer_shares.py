@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossdist.transfer.shares import own_pieces
+from ossdist.transfer.shares import MOST_RIVALS, own_pieces
 
 IDENTITIES = st.lists(st.binary(min_size=20, max_size=20), min_size=2, max_size=12, unique=True)
 PIECES = st.integers(0, 300)
@@ -34,6 +34,11 @@ def test_the_order_and_copies_of_names_do_not_count(crowd: list[bytes], pieces: 
 
 def test_alone_nothing_is_preferred() -> None:
     assert own_pieces(bytes(20), [], 5) == own_pieces(bytes(20), [bytes(20)], 5) == (False,) * 5
+
+
+def test_a_crowd_beyond_the_bound_costs_no_more() -> None:
+    crowd = [number.to_bytes(20) for number in range(1, MOST_RIVALS + 50)]
+    assert own_pieces(bytes(20), crowd, 500) == own_pieces(bytes(20), crowd[:MOST_RIVALS], 500)
 
 
 def test_shares_are_about_equal() -> None:
