@@ -26,6 +26,7 @@ class Discovery:
         pex: Neighbours tell each other whom they know (BEP 11).
         pex_s: Between two such messages; no more than one a minute is allowed.
         pex_most: How many peers one of them names at most.
+        pex_from: By how many neighbours one is told at a time.
         enough: Who has so many neighbours asks for no more.
         most: Who has so many takes no more.
     """
@@ -37,6 +38,7 @@ class Discovery:
     pex: bool = True
     pex_s: float = 60.0
     pex_most: int = 50
+    pex_from: int = 3
     enough: int = 30
     most: int = 80
 
@@ -69,11 +71,14 @@ class Finder:
         self._rng = rng
         self._discovery = discovery
         self._dialler = dialler
-        self._online: dict[int, None] = {}
+        # In no order, so that some can be drawn and one be removed without looking at all.
+        self._online: list[int] = []
+        self._place: dict[int, int] = {}
 
     def join(self, peer: Peer) -> None:
         """A peer takes part, and looks for others from now on."""
-        self._online[peer.number] = None
+        self._place[peer.number] = len(self._online)
+        self._online.append(peer.number)
         if self._discovery.tracker:
             self._env.process(self._announce(peer))
         if self._discovery.pex:
@@ -81,7 +86,10 @@ class Finder:
 
     def leave(self, peer: Peer) -> None:
         """A peer takes part no more; nobody is told of it."""
-        self._online.pop(peer.number, None)
+        place, last = self._place.pop(peer.number), self._online.pop()
+        if last != peer.number:
+            self._online[place] = last
+            self._place[last] = place
 
     def _announce(self, peer: Peer) -> Generator[simpy.Event, object, None]:
         visit = peer.visits
@@ -90,8 +98,7 @@ class Finder:
             if not peer.is_here(visit):
                 return
             if len(peer.neighbours) < self._discovery.enough:
-                others = [number for number in self._online if number != peer.number and number not in peer.neighbours]
-                for number in self._rng.sample(others, min(self._discovery.answer, len(others))):
+                for number in self._rng.sample(self._online, min(self._discovery.answer, len(self._online))):
                     self._dialler.dial(peer, number)
             yield self._env.timeout(self._discovery.interval_s)
 
@@ -101,9 +108,10 @@ class Finder:
             yield self._env.timeout(self._discovery.pex_s)
             if not peer.is_here(visit):
                 return
-            for number in list(peer.neighbours):
-                if len(peer.neighbours) >= self._discovery.enough:
-                    break
+            near = list(peer.neighbours)
+            if len(near) >= self._discovery.enough:
+                continue
+            for number in self._rng.sample(near, min(self._discovery.pex_from, len(near))):
                 known = [other for other in self._dialler.peers[number].neighbours if other != peer.number]
                 for other in self._rng.sample(known, min(self._discovery.pex_most, len(known))):
                     self._dialler.dial(peer, other)

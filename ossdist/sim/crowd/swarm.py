@@ -277,7 +277,9 @@ class CrowdSwarm:
         """A peer tries to connect to another one."""
         other = self.peers[number]
         most = self.rules.discovery.most
-        if len(peer.neighbours) >= most or len(other.neighbours) >= most or number in peer.neighbours:
+        if len(peer.neighbours) >= most or len(other.neighbours) >= most:
+            return
+        if number == peer.number or number in peer.neighbours:
             return
         both_complete = not self.pieces.missing[peer.number] and not self.pieces.missing[number]
         if both_complete or not other.online or not self.exchange.may_connect(peer, other):
