@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ossdist.config import TransferConfig
 from ossdist.sim.crowd.behaviour import Altruist
+from ossdist.sim.crowd.choking import Choking
 from ossdist.sim.crowd.exchange import Physics
 from ossdist.sim.crowd.policy import ContributorsFirst
 from ossdist.sim.crowd.scenario import MBIT, behaviour_of, topology_of
@@ -110,7 +111,9 @@ def build(scenario: Scenario, *, seed: int, length: int) -> CrowdSwarm:
     topology = topology_of(scenario)
     physics = Physics(step_s=scenario.step_s, window_bytes=scenario.window_mb * 1e6)
     rules = Rules(
-        physics=physics, transfer=TransferConfig(poll_s=scenario.look_s, exhausted_after_s=scenario.exhausted_after_s)
+        physics=physics,
+        choking=Choking(interval_s=scenario.choke_s, optimistic_s=2 * scenario.choke_s),
+        transfer=TransferConfig(poll_s=scenario.look_s, exhausted_after_s=scenario.exhausted_after_s),
     )
     count = sum(hosts.count for hosts in scenario.hosts)
     swarm = CrowdSwarm(

@@ -143,6 +143,7 @@ class Scenario(_Data, frozen=True, kw_only=True):
         until_s: When it ends at the latest.
         step_s: See `ossdist.sim.crowd.exchange.Physics`.
         look_s: How often a client looks at its transfer (production: every half second); each look costs time.
+        choke_s: How often peers decide whom they serve (production: 3; BEP 3 says 10), and by chance half as often.
         window_mb: What one connection has under way at most.
         incentives: Contributors are served first.
         exhausted_after_s: When production's policy gives up.
@@ -159,6 +160,7 @@ class Scenario(_Data, frozen=True, kw_only=True):
     until_s: Positive = 86400.0
     step_s: Positive = 0.02
     look_s: Positive = 0.5
+    choke_s: Positive = 3.0
     window_mb: Positive = 4.0
     incentives: bool = False
     exhausted_after_s: Positive = 60.0

@@ -322,8 +322,8 @@ class CrowdSwarm:
     def _choke_round(self, peer: Peer, *, draw: bool) -> None:
         """Gives the peer's places anew; between two rounds only those that are free."""
         near = peer.neighbour_array()
-        if not len(near):
-            return
+        if not len(near) or self.pieces.missing[peer.number] == self.pieces.count:
+            return  # nobody to serve, or nothing to serve with
         interested = near[self.pieces.interested(peer.number, near)].tolist()
         if not interested and not peer.serving:
             return
