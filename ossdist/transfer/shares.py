@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOST_RIVALS = 100
-"""So many others are compared with, the first by name: about 25 ms for 2,600 pieces. More would hold up the loop."""
+_MOST_HASHES = 260_000
+"""So many are compared: about 25 ms. More would hold up the loop."""
+
+_MOST_RIVALS = 100
 
 
 def own_pieces(own: bytes, others: Iterable[bytes], pieces: int) -> tuple[bool, ...]:
@@ -32,11 +34,16 @@ def own_pieces(own: bytes, others: Iterable[bytes], pieces: int) -> tuple[bool, 
     Returns:
         For each piece; all False if there is nobody to share with.
     """
-    rivals = [hashes(other, pieces) for other in sorted(set(others) - {own})[:MOST_RIVALS]]
+    rivals = [hashes(other, pieces) for other in sorted(set(others) - {own})[: most_rivals(pieces)]]
     if not rivals:
         return (False,) * pieces
     mine = hashes(own, pieces)
     return tuple(hashed > best for hashed, best in zip(mine, map(max, zip(*rivals, strict=True)), strict=True))
+
+
+def most_rivals(pieces: int) -> int:
+    """With how many others one compares oneself at most, the first by name."""
+    return max(1, min(_MOST_RIVALS, _MOST_HASHES // max(1, pieces)))
 
 
 def hashes(identity: bytes, pieces: int) -> tuple[int, ...]:

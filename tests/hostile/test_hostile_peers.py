@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from ossdist import events
@@ -177,11 +177,11 @@ async def test_a_flood_of_requests_costs_a_seed_neither_memory_nor_its_other_pee
     scene = await make_scene(tmp_path, keys)
     peer = HostilePeer(scene.torrent, FloodsRequests(), host="127.0.0.2")
     async with scene.seeding() as seed, peer, scene.client() as client:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = psutil.Process().memory_info().rss
         floods = [asyncio.ensure_future(peer.dial(port_of(seed))) for _ in range(4)]
         await peer.until_met(4)
         await client.download("tool", to=scene.out, peers=[port_of(seed)])
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        grown = psutil.Process().memory_info().rss - before
         for flood in floods:
             flood.cancel()
         await asyncio.gather(*floods, return_exceptions=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossdist.transfer.shares import MOST_RIVALS, own_pieces
+from ossdist.transfer.shares import most_rivals, own_pieces
 
 IDENTITIES = st.lists(st.binary(min_size=20, max_size=20), min_size=2, max_size=12, unique=True)
 PIECES = st.integers(0, 300)
@@ -37,8 +37,12 @@ def test_alone_nothing_is_preferred() -> None:
 
 
 def test_a_crowd_beyond_the_bound_costs_no_more() -> None:
-    crowd = [number.to_bytes(20) for number in range(1, MOST_RIVALS + 50)]
-    assert own_pieces(bytes(20), crowd, 500) == own_pieces(bytes(20), crowd[:MOST_RIVALS], 500)
+    crowd = [number.to_bytes(20) for number in range(1, most_rivals(500) + 50)]
+    assert own_pieces(bytes(20), crowd, 500) == own_pieces(bytes(20), crowd[: most_rivals(500)], 500)
+
+
+def test_the_bound_counts_pieces_too() -> None:
+    assert [most_rivals(pieces) for pieces in (0, 1, 2600, 26_000, 10**6)] == [100, 100, 100, 10, 1]
 
 
 def test_shares_are_about_equal() -> None:

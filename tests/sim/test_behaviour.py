@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ossdist.config import TransferConfig
 from ossdist.sim.crowd.behaviour import (
     PROFILES,
     Altruist,
@@ -104,6 +105,25 @@ def test_a_flaky_one_comes_back_with_what_it_had() -> None:
     assert peer.visits > 1
     assert swarm.exchange.got[1] == LENGTH  # nothing twice
     assert swarm.env.now > LENGTH / RATE * 1.3
+
+
+def test_a_flaky_one_that_has_given_up_is_counted_once() -> None:
+    swarm = CrowdSwarm(
+        star(),
+        length=LENGTH,
+        piece_length=PIECE,
+        rules=Rules(transfer=TransferConfig(exhausted_after_s=30.0)),
+        seed=1,
+    )
+    for _ in range(3):
+        swarm.add_host(0, LINE, Flaky(up_s=200.0, down_s=2.0))
+    swarm.add_host(0, LINE, Altruist(), arrives_s=300.0, has_all=True)
+    swarm.add_host(0, LINE, Behaviour(), arrives_s=290.0)
+    swarm.run(2000)
+    outcomes = swarm.outcomes()
+    assert swarm.open == 0
+    assert all((found.completed_s is None) != (found.gave_up_s is None) for found in outcomes)
+    assert outcomes[-1].completed_s is not None
 
 
 def test_a_whitewasher_comes_back_under_new_names() -> None:

@@ -122,6 +122,17 @@ LATER = b"over_s = 2"
         ((LENGTH, LENGTH + b"\nstep_s = 0"), "step_s"),
         ((LATER, b"settings = { slots = 1.5 }"), "slots"),
         ((LATER, b"settings = { poison = 2 }"), "poison"),
+        ((LATER, b"settings = { dialable = 0.5 }"), "dialable"),
+        ((LATER, b'profile = "flaky"\nsettings = { up_s = inf }'), "up_s"),
+        ((LENGTH, LENGTH + b"\nstep_s = inf"), "step_s"),
+        ((LENGTH, LENGTH + b"\nuntil_s = inf"), "until_s"),
+        ((LENGTH, LENGTH + b'\ntopology = {type = "star", places = {}}'), "places"),
+        ((LENGTH, LENGTH + b'\ntopology = {type = "star", places = {core = "open"}}'), "'core'"),
+        ((LENGTH, b"length = 99_999_999_999"), "larger"),
+        (
+            (PIECES, PIECES + b'\nmirrors = [{url = "u", up_mbit = 1}, {url = "u", up_mbit = 2}]'),
+            "same url",
+        ),
         ((LATER, b'profile = "flaky"\nsettings = { up_s = 0 }'), "up_s"),
         ((LATER, b'profile = "capped mobile"\nsettings = { look_s = 0 }'), "look_s"),
         ((LATER, b'profile = "whitewasher"\nsettings = { pause_s = 0 }'), "pause_s"),
@@ -191,6 +202,23 @@ def test_who_keeps_seeding_is_looked_at_five_minutes_later() -> None:
     late = msgspec.structs.replace(hosts[2], count=1, profile="default", arrive_s=1000.0)
     result = run(small(hosts=(hosts[0], early, late)), seed=1)
     assert result.keep_seeding == pytest.approx(1 / 3)
+
+
+def test_who_leaves_soon_does_not_keep_seeding() -> None:
+    hosts = small().hosts
+    short = msgspec.structs.replace(hosts[1], settings={"seeds_for_s": 60.0})
+    assert run(small(hosts=(hosts[0], short)), seed=1).keep_seeding == 0.0
+
+
+@pytest.mark.parametrize("until_s", [0.3, 1.7])
+def test_a_run_ends_at_a_time_at_which_nothing_happens(until_s: float) -> None:
+    late = msgspec.structs.replace(small().hosts[1], arrive_s=1000.0)
+    assert run(small(until_s=until_s, hosts=(*small().hosts, late)), seed=1).simulated_s == pytest.approx(until_s)
+
+
+def test_settings_are_whole_numbers_shares_and_truths() -> None:
+    toml = SMALL.replace(LATER, b"settings = { slots = 4, up_share = 0.5, dialable = false, identities = 2 }")
+    assert run(decode(toml, document="x"), seed=1).came == 8
 
 
 def test_a_run_ends_at_its_time() -> None:

@@ -222,6 +222,18 @@ def test_a_poisoner_is_banned_by_everybody_after_one_piece() -> None:
     assert not poisoner.neighbours or not any(swarm.pieces.missing[number] for number in poisoner.neighbours)
 
 
+def test_what_was_asked_of_a_banned_peer_is_asked_of_others() -> None:
+    """Requests that stood behind the wrong piece must not stay asked for for ever."""
+    swarm = new_swarm()
+    swarm.add_host(0, LINE, Altruist(), has_all=True)
+    for _ in range(10):
+        swarm.add_host(0, LINE, Behaviour())
+    for _ in range(30):
+        swarm.add_host(0, LINE, replace(Poisoner(), poison=0.1))
+    swarm.run(1000)
+    assert swarm.completed == 10
+
+
 def test_wasted_bytes_are_not_counted_as_got() -> None:
     swarm = new_swarm()
     swarm.add_host(0, LINE, Altruist(), has_all=True)

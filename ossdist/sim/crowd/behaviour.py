@@ -83,9 +83,13 @@ class Behaviour:
         """Refuses what no host can be."""
         for each in fields(self):
             if not getattr(self, each.name) >= 0:
-                raise ValueError(f"{each.name} must not be negative")
-        if self.up_share > 1 or self.poison > 1:
-            raise ValueError("up_share and poison are shares of 1")
+                raise ValueError(f"{each.name} must be a number, and not negative")
+        if not 0 < self.up_share <= 1 or self.poison > 1:
+            raise ValueError(
+                "up_share and poison are shares of 1, and up_share is more than 0; slots = 0 sends nothing"
+            )
+        if type(self.dialable) is not bool:
+            raise ValueError("dialable is true or false")
         whole = (type(each) is int for each in (self.slots, self.identities))  # TOML has floats too
         if not all(whole) or not 1 <= self.identities <= 1000:
             raise ValueError("slots and identities are whole numbers, the latter from 1 to 1000")
@@ -160,8 +164,8 @@ class CappedMobile(Behaviour):
     def __post_init__(self) -> None:
         """Refuses what no host can be."""
         Behaviour.__post_init__(self)
-        if not self.look_s:
-            raise ValueError("look_s must be more than 0")
+        if not 0.1 <= self.look_s < math.inf:
+            raise ValueError("look_s must be 0.1 or more")
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Leaves as soon as it is complete and has sent its share."""
@@ -188,8 +192,8 @@ class Flaky(Behaviour):
     def __post_init__(self) -> None:
         """Refuses what no host can be."""
         Behaviour.__post_init__(self)
-        if not self.up_s or not self.down_s:
-            raise ValueError("up_s and down_s must be more than 0")
+        if not 0.1 <= self.up_s < math.inf or not 0.1 <= self.down_s < math.inf:
+            raise ValueError("up_s and down_s must be 0.1 or more")
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Comes and goes until it is complete."""
@@ -211,7 +215,7 @@ class Poisoner(Altruist):
     poison: float = 1.0
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
-        """Stays until nobody takes anything from it any more."""
+        """Stays for ever."""
         member.join()
         yield member.env.event()
 
@@ -231,8 +235,8 @@ class Whitewasher(Poisoner):
     def __post_init__(self) -> None:
         """Refuses what no host can be."""
         Behaviour.__post_init__(self)
-        if not self.pause_s:
-            raise ValueError("pause_s must be more than 0")
+        if not 0.1 <= self.pause_s < math.inf:
+            raise ValueError("pause_s must be 0.1 or more")
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Comes back again and again."""

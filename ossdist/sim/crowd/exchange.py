@@ -161,9 +161,9 @@ class Exchange:
         """Nothing goes from a source to a peer any more, at once."""
         flow = source.serving.get(peer.number)
         source.forget(peer.number)
+        self._cancel_requests(source, peer)
         if flow is not None:
             chunk = self._chunks.pop(flow)
-            self._cancel_requests(source, peer)
             size = self._pieces.size(chunk.piece)
             moved = max(0.0, size - self.transport.end(flow))
             self._pieces.release(peer.number, chunk.piece)
@@ -280,6 +280,9 @@ class Exchange:
         doubles = [source for source, flow in peer.incoming.items() if self._chunks[flow].piece == piece]
         for number in doubles:
             source = self.peers[number]
+            if peer.number in source.dropped:  # it was its last piece
+                self.stop(source, peer)
+                continue
             share = source.served_since[peer.number]
             self.stop(source, peer)
             source.serving[peer.number], source.served_since[peer.number] = None, share

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ossdist.errors import FormatError
-from ossdist.sim.crowd.scenario import MAX_SCENARIO_BYTES, Scenario, decode
+from ossdist.sim.crowd.scenario import MAX_SCENARIO_BYTES, Scenario, check, decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,17 +48,23 @@ def with_peers(scenario: Scenario, peers: int) -> Scenario:
     """The same scenario with so many who come for the release, of every kind as many in proportion, and at least one.
 
     Raises:
-        ValueError: There are fewer than kinds.
+        ValueError: There are fewer than kinds, or nobody comes.
+        FormatError: They are too many.
     """
     comers = [hosts for hosts in scenario.hosts if not hosts.has_all]
+    if not comers:
+        raise ValueError(f"in {scenario.name} nobody comes for the release")
     if peers < len(comers):
         raise ValueError(f"{scenario.name} has {len(comers)} kinds of hosts, so {peers} are too few")
     total = sum(hosts.count for hosts in comers)
     counts = [max(1, hosts.count * peers // total) for hosts in comers]
-    # What rounding has left out or added is the largest kind's.
+    while sum(counts) > peers:  # at most as often as there are kinds
+        counts[counts.index(max(counts))] -= 1
     counts[counts.index(max(counts))] += peers - sum(counts)
     scaled = iter(counts)
     hosts = tuple(
         each if each.has_all else msgspec.structs.replace(each, count=next(scaled)) for each in scenario.hosts
     )
-    return msgspec.structs.replace(scenario, hosts=hosts)
+    scaled_up = msgspec.structs.replace(scenario, hosts=hosts)
+    check(scaled_up, document=scenario.name)
+    return scaled_up

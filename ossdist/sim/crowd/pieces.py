@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Booleans = NDArray[np.bool_]
 
+MOST_PIECES = 1 << 20
+
 _MOST_COPIES = 2
 """How many sources are asked for one piece when nothing else is left (end-game, BEP 3)."""
 

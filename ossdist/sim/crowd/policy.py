@@ -13,7 +13,7 @@ import numpy as np
 
 from ossdist.transfer.resting import RestingWebSeeds
 from ossdist.transfer.session import PeerKind
-from ossdist.transfer.shares import MOST_RIVALS, hashes
+from ossdist.transfer.shares import hashes, most_rivals
 from ossdist.transfer.tally import Tally
 from ossdist.transfer.watch import GiveUp, Observation, Swarm, WatchState, prefer_sequential, step
 
@@ -96,7 +96,7 @@ class Shares:
         """
         if not rivals:
             return None
-        others = np.stack([self._hashes_of(rival) for rival in sorted(rivals)[:MOST_RIVALS]])
+        others = np.stack([self._hashes_of(rival) for rival in sorted(rivals)[: most_rivals(self._pieces)]])
         return self._hashes_of(peer) > others.max(axis=0)
 
     def _hashes_of(self, peer: int) -> NDArray[np.uint32]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _KEEPS_S = 300.0
 """Who shares so long after completion keeps seeding."""
 
+_KEEPS_LOOK_S = 30.0
+
 _LOOK_S = 1.0
 
 
@@ -59,12 +61,12 @@ class Result:
         gave_up: How many were told by policy to give up.
         completion: Of those who got it; None if nobody did.
         by_profile: The same for each profile.
-        keep_seeding: The share of those who got it and still shared five minutes later, or at the end.
+        keep_seeding: The share of those who got it and still shared five minutes later.
         seed_copies: Bytes from those who had everything from the start, in copies of the release.
         mirror_copies: Bytes from mirrors, in copies of the release.
         wasted: Bytes that came for nothing, as a share of all that came.
         simulated_s: Virtual time at the end.
-        outcomes: Of each host.
+        outcomes: Of each peer; a host may be several.
     """
 
     scenario: str
@@ -103,7 +105,10 @@ def run(
         ahead_s += _LOOK_S
         if on_progress is not None:
             on_progress(swarm.env.now, swarm.completed)
-    return _result(scenario, swarm, seed, kept)
+    result = _result(scenario, swarm, seed)
+    if not swarm.open:  # whoever was complete last is looked at as well
+        swarm.env.run(swarm.env.now + _KEEPS_S + _KEEPS_LOOK_S)
+    return replace(result, keep_seeding=len(kept) / result.completed if result.completed else 0.0)
 
 
 def build(scenario: Scenario, *, seed: int, length: int) -> CrowdSwarm:
@@ -150,27 +155,19 @@ def _break(swarm: CrowdSwarm, spec: MirrorSpec) -> Generator[simpy.Event, object
 def _count_seeding(swarm: CrowdSwarm, kept: set[int]) -> Generator[simpy.Event, object, None]:
     """Looks who still shares after a while."""
     while True:
-        yield swarm.env.timeout(_KEEPS_S / 10)
+        yield swarm.env.timeout(_KEEPS_LOOK_S)
         for number, record in swarm.records.items():
             done_s = record.completed_s
             if done_s is not None and swarm.env.now - done_s >= _KEEPS_S and swarm.peers[number].online:
                 kept.add(number)
 
 
-def _result(scenario: Scenario, swarm: CrowdSwarm, seed: int, kept: set[int]) -> Result:
+def _result(scenario: Scenario, swarm: CrowdSwarm, seed: int) -> Result:
     outcomes = tuple(swarm.outcomes())
     took: dict[str, list[float]] = {}
     for outcome in outcomes:
         if outcome.completed_s is not None:
             took.setdefault(outcome.profile, []).append(outcome.completed_s - outcome.arrived_s)
-    # Who was complete too late to be looked at counts by what it does at the end.
-    kept |= {
-        outcome.number
-        for outcome in outcomes
-        if outcome.completed_s is not None
-        and swarm.env.now - outcome.completed_s < _KEEPS_S
-        and swarm.peers[outcome.number].online
-    }
     everybody = [seconds for group in took.values() for seconds in group]
     sources = swarm.peers
     exchange = swarm.exchange
@@ -186,7 +183,7 @@ def _result(scenario: Scenario, swarm: CrowdSwarm, seed: int, kept: set[int]) ->
         gave_up=sum(outcome.gave_up_s is not None for outcome in outcomes),
         completion=_completion(everybody),
         by_profile={name: found for name, group in sorted(took.items()) if (found := _completion(group))},
-        keep_seeding=len(kept) / len(everybody) if everybody else 0.0,
+        keep_seeding=0.0,
         seed_copies=given / swarm.length,
         mirror_copies=mirrored / swarm.length,
         wasted=sum(exchange.wasted) / came_bytes if came_bytes else 0.0,

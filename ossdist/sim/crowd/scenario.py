@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from ossdist.errors import FormatError
 from ossdist.release.wording import explain
 from ossdist.sim.crowd import topology
 from ossdist.sim.crowd.behaviour import PROFILES
+from ossdist.sim.crowd.pieces import MOST_PIECES
 
 if TYPE_CHECKING:
     from ossdist.sim.crowd.behaviour import Behaviour
@@ -20,13 +22,13 @@ MBIT = 1e6 / 8
 """Bytes a second."""
 
 MAX_SCENARIO_BYTES = 1 << 20
-_MOST_PLACES = 500
+_MOST_PLACES = 200
 _MOST_PEERS = 100_000
 _MOST_CELLS = 200_000_000
-"""Peers by pieces; each takes six bytes."""
+"""Peers by pieces; each takes eleven bytes."""
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(ge=1e-3, le=1e9)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PEERS)]
 Places = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PLACES)]
@@ -44,7 +46,9 @@ class Star(_Data, tag="star", frozen=True, kw_only=True):
         delay_s: One way between two hosts.
     """
 
-    places: dict[str, Literal["open", "nat", "blocks peers"]] = msgspec.field(default_factory=lambda: {"net": "open"})
+    places: Annotated[
+        dict[str, Literal["open", "nat", "blocks peers"]], msgspec.Meta(min_length=1, max_length=_MOST_PLACES)
+    ] = msgspec.field(default_factory=lambda: {"net": "open"})
     delay_s: Seconds = 0.01
 
 
@@ -89,14 +93,14 @@ class Hosts(_Data, frozen=True, kw_only=True):
     """
 
     count: Count
-    up_mbit: Annotated[float, msgspec.Meta(ge=0)]
+    up_mbit: Positive
     down_mbit: Positive
     profile: str = "default"
     places: tuple[str, ...] = ()
     arrive_s: Seconds = 0.0
     over_s: Seconds = 0.0
     has_all: bool = False
-    settings: dict[str, float | bool] = {}
+    settings: dict[str, int | float | bool] = {}
 
 
 class MirrorSpec(_Data, frozen=True, kw_only=True):
@@ -158,9 +162,9 @@ class Scenario(_Data, frozen=True, kw_only=True):
     topology: Star | Clusters | Transit | Campus = msgspec.field(default_factory=Star)
     mirrors: tuple[MirrorSpec, ...] = ()
     until_s: Positive = 86400.0
-    step_s: Positive = 0.02
-    look_s: Positive = 0.5
-    choke_s: Positive = 3.0
+    step_s: Annotated[float, msgspec.Meta(ge=1e-3, le=60)] = 0.02
+    look_s: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 0.5
+    choke_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 3.0
     window_mb: Positive = 4.0
     incentives: bool = False
     exhausted_after_s: Positive = 60.0
@@ -194,22 +198,34 @@ def check(scenario: Scenario, *, document: str) -> None:
     Raises:
         FormatError: With the first thing that is wrong.
     """
-    names = {place.name for place in topology_of(scenario).places}
+    try:
+        names = {place.name for place in topology_of(scenario).places}
+    except ValueError as error:
+        raise FormatError(str(error), document=document) from error
     peers = len(scenario.mirrors)
     for hosts in scenario.hosts:
         if hosts.profile not in PROFILES:
             raise FormatError(f"profile {hosts.profile!r} is none of {', '.join(PROFILES)}", document=document)
         _check_places(hosts.places, names, document)
+        known = [each.name for each in fields(PROFILES[hosts.profile])]
+        if unknown := sorted(set(hosts.settings) - set(known)):
+            raise FormatError(
+                f"{hosts.profile} has no setting {unknown[0]!r}; it has {', '.join(known)}", document=document
+            )
         try:
             peers += hosts.count * behaviour_of(hosts).identities
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise FormatError(f"settings of {hosts.profile}: {error}", document=document) from error
     for mirror in scenario.mirrors:
         _check_places((mirror.place,) if mirror.place else (), names, document)
         times = [second for outage in mirror.down for second in outage]
         if times != sorted(times):
             raise FormatError(f"{mirror.url}: down has no ascending times", document=document)
+    if len({mirror.url for mirror in scenario.mirrors}) < len(scenario.mirrors):
+        raise FormatError("two mirrors have the same url", document=document)
     pieces = -(-scenario.length // scenario.piece_length)
+    if pieces > MOST_PIECES:
+        raise FormatError(f"{pieces} pieces are more than {MOST_PIECES}; make piece_length larger", document=document)
     if peers > _MOST_PEERS or peers * pieces > _MOST_CELLS:
         limits = f"{_MOST_PEERS} hosts, and {_MOST_CELLS} hosts by pieces"
         raise FormatError(f"{peers} hosts and {pieces} pieces are too many; {limits} are the most", document=document)
@@ -225,7 +241,6 @@ def behaviour_of(hosts: Hosts) -> Behaviour:
     """The behaviour of hosts.
 
     Raises:
-        TypeError: It has no such setting.
         ValueError: It cannot have such a value.
     """
     return PROFILES[hosts.profile](**hosts.settings)  # pyright: ignore[reportArgumentType]  # checked above

@@ -16,7 +16,7 @@ from ossdist.sim.crowd.discovery import Discovery, Finder
 from ossdist.sim.crowd.exchange import Chunk, Exchange, Physics
 from ossdist.sim.crowd.outcome import Outcome, Record
 from ossdist.sim.crowd.peer import Line, Peer
-from ossdist.sim.crowd.pieces import PieceTable
+from ossdist.sim.crowd.pieces import MOST_PIECES, PieceTable
 from ossdist.sim.crowd.policy import EverybodyEqual, Priority, Shares, Watching
 from ossdist.sim.crowd.resident import Resident
 from ossdist.sim.crowd.trace import Trace
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ossdist.sim.crowd.behaviour import Behaviour
     from ossdist.sim.crowd.topology import Access, Topology
-
-_MOST_PIECES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -84,8 +82,8 @@ class CrowdSwarm:
     def __init__(
         self, topology: Topology, *, length: int, piece_length: int, rules: Rules, seed: int, room: int = 64
     ) -> None:
-        if not 0 < length <= piece_length * _MOST_PIECES:
-            raise ValueError(f"{length} bytes in pieces of {piece_length} are none, or more than {_MOST_PIECES} pieces")
+        if not 0 < length <= piece_length * MOST_PIECES:
+            raise ValueError(f"{length} bytes in pieces of {piece_length} are none, or more than {MOST_PIECES} pieces")
         self.env = simpy.Environment()
         self.rng = Random(seed)  # noqa: S311  # a simulation
         self.trace = Trace()
@@ -162,6 +160,8 @@ class CrowdSwarm:
         """Goes on until everybody who came has everything or has given up, or until that time."""
         while self._open and self.env.peek() <= until_s:
             self.env.step()
+        if self._open and self.env.now < until_s:
+            self.env.run(until_s)  # nothing happens until then, and it is that time nevertheless
 
     @property
     def open(self) -> int:
@@ -205,12 +205,14 @@ class CrowdSwarm:
         return self.exchange.sent[peer.number]
 
     def join(self, peer: Peer) -> None:
-        """A peer takes part."""
+        """A peer takes part; not if its policy has given up."""
+        record = self.records.get(peer.number)
+        if record is not None and record.gave_up_s is not None:
+            return
         peer.online = True
         peer.visits += 1
         self.trace.note(self.env.now, b"join", peer.number)
         downloads = self.pieces.missing[peer.number] > 0
-        record = self.records.get(peer.number)
         if record is not None:
             record.arrived_s = min(record.arrived_s, self.env.now)
         if downloads and self.rules.watch:
@@ -248,7 +250,7 @@ class CrowdSwarm:
         # This piece is the news; what else may be open again waits for the next round.
         self._wake(peer, chunk.piece)
         if len(peer.serving) < peer.behaviour.slots:
-            self._choke_round(peer, draw=False)
+            self._choke_round(peer)
 
     def got_wrong_piece(self, chunk: Chunk) -> None:
         """The peer bans the source."""
@@ -287,7 +289,7 @@ class CrowdSwarm:
         self.exchange.connect(peer, other)
         for one, another in ((peer, other), (other, peer)):
             if len(one.serving) < one.behaviour.slots and self.pieces.missing[another.number]:
-                self._choke_round(one, draw=False)
+                self._choke_round(one)
 
     def _look_round(self, peer: Peer) -> None:
         if peer.watching is not None and peer.changed:
@@ -309,7 +311,7 @@ class CrowdSwarm:
             if draw:
                 drawn_s = self.env.now
             self._wake(peer)
-            self._choke_round(peer, draw=draw)
+            self._choke_round(peer, anew=True, draw=draw)
             peer.from_peers.clear()
             yield self.env.timeout(choking.interval_s)
 
@@ -319,7 +321,7 @@ class CrowdSwarm:
             if piece is None or self.pieces.is_open(number, piece):
                 self.exchange.go_on(source, self.peers[number])
 
-    def _choke_round(self, peer: Peer, *, draw: bool) -> None:
+    def _choke_round(self, peer: Peer, *, anew: bool = False, draw: bool = False) -> None:
         """Gives the peer's places anew; between two rounds only those that are free."""
         near = peer.neighbour_array()
         if not len(near) or self.pieces.missing[peer.number] == self.pieces.count:
@@ -341,6 +343,11 @@ class CrowdSwarm:
             rng=self.rng,
             choking=self.rules.choking,
         )
+        if not anew:
+            free = peer.behaviour.slots - len(peer.serving)
+            for other in [other for other in chosen if other not in peer.serving][: max(0, free)]:
+                self.exchange.serve(peer, self.peers[other])
+            return
         peer.optimistic = lucky
         wanted = set(chosen)
         for other in [other for other in peer.serving if other not in wanted]:

@@ -97,8 +97,8 @@ class Builder:
 
     def place(self, place: Place) -> str:
         """Adds a place; returns its name, which `link` takes."""
-        if place.name in self._graph:
-            raise ValueError(f"there is a place {place.name!r} already")
+        if place.name in self._graph or place.name == CORE:
+            raise ValueError(f"there is a place or router {place.name!r} already")
         self._places.append(place)
         self._graph.add_node(place.name)
         return place.name
