@@ -24,6 +24,7 @@ try:
     from ossdist.sim.crowd import Cadence, Result, load, run, run_cadence, shipped
     from ossdist.sim.crowd.library import with_peers
     from ossdist.sim.crowd.plot import plot_completion
+    from ossdist.sim.crowd.scenario import comers
 except ImportError as error:
     sys.exit(f"{error} (uv sync --extra sim)")
 
@@ -65,7 +66,7 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument("scenario", nargs="?", metavar="SCENARIO")
     parser.add_argument("--list", action="store_true", help="name the scenarios that come with the package")
     parser.add_argument("--seed", type=_whole, default=1, help="of all randomness; default: 1")
-    parser.add_argument("--peers", type=_peers, metavar="N", help="so many come for the release")
+    parser.add_argument("--peers", type=_peers, metavar="N", help="so many hosts beside the seeds")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw who is done when")
     _script.add_json_argument(parser)
     args = parser.parse_args(argv, namespace=_Arguments())
@@ -99,10 +100,10 @@ def _scenario(args: _Arguments) -> Scenario:
 def _simulate(args: _Arguments) -> _Simulated:
     scenario = _scenario(args)
     begin_s = time.monotonic()
-    comers = sum(hosts.count for hosts in scenario.hosts if not hosts.has_all)
-    bar: tqdm[NoReturn] = tqdm(total=comers, unit="peer", disable=not sys.stderr.isatty(), file=sys.stderr)
+    total = comers(scenario)
+    bar: tqdm[NoReturn] = tqdm(total=total, unit="peer", disable=not sys.stderr.isatty(), file=sys.stderr)
     with bar:
-        show = _progress(bar, comers)
+        show = _progress(bar, total)
         cadence = run_cadence(scenario, seed=args.seed, on_progress=show) if scenario.cadence else None
         result = cadence.first if cadence is not None else run(scenario, seed=args.seed, on_progress=show)
         baseline = result
@@ -114,7 +115,7 @@ def _simulate(args: _Arguments) -> _Simulated:
     return _Simulated(result, baseline, cadence, time.monotonic() - begin_s)
 
 
-def _progress(bar: tqdm[NoReturn], comers: int) -> Callable[[float, int], None]:
+def _progress(bar: tqdm[NoReturn], total: int) -> Callable[[float, int], None]:
     last_s = time.monotonic()
 
     def show(now_s: float, completed: int) -> None:
@@ -124,7 +125,7 @@ def _progress(bar: tqdm[NoReturn], comers: int) -> Callable[[float, int], None]:
         bar.update(0)
         if bar.disable and time.monotonic() - last_s >= _LINE_EVERY_S:
             last_s = time.monotonic()
-            _script.write_line(f"{completed} of {comers} complete after {now_s:.0f} virtual seconds", sys.stderr)
+            _script.write_line(f"{completed} of {total} complete after {now_s:.0f} virtual seconds", sys.stderr)
 
     return show
 

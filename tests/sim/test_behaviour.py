@@ -140,6 +140,17 @@ def test_a_whitewasher_comes_back_under_new_names() -> None:
     assert sum(swarm.exchange.wasted) >= PIECE * (len(names) - 1)
 
 
+def test_a_whitewasher_runs_out_of_names() -> None:
+    swarm = new_swarm()
+    swarm.add_host(0, LINE, Whitewasher(poison=1.0, pause_s=0.1, names=2))
+    for number in range(6):
+        swarm.add_host(0, Access(RATE / 5, RATE / 5), Behaviour(), arrives_s=number)
+    swarm.run(1000)
+    names = [peer for peer in swarm.peers if isinstance(peer.behaviour, Whitewasher)]
+    assert len(names) == 2
+    assert not any(peer.online for peer in names)
+
+
 def test_a_sybil_group_is_many_peers_on_one_line_and_does_not_talk_to_itself() -> None:
     swarm = new_swarm()
     swarm.add_host(0, LINE, SybilGroup(identities=5))

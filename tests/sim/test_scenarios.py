@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ossdist.errors import FormatError
 from ossdist.sim.crowd import load, run, run_cadence, shipped
 from ossdist.sim.crowd.library import with_peers
 from ossdist.sim.crowd.plot import plot_completion
-from ossdist.sim.crowd.scenario import MAX_SCENARIO_BYTES, Scenario, decode
+from ossdist.sim.crowd.scenario import MAX_SCENARIO_BYTES, Scenario, comers, decode
 from ossdist.sim.crowd.trace import Trace
 
 if TYPE_CHECKING:
@@ -136,6 +138,8 @@ LATER = b"over_s = 2"
         ((LATER, b'profile = "flaky"\nsettings = { up_s = 0 }'), "up_s"),
         ((LATER, b'profile = "capped mobile"\nsettings = { look_s = 0 }'), "look_s"),
         ((LATER, b'profile = "whitewasher"\nsettings = { pause_s = 0 }'), "pause_s"),
+        ((LATER, b'profile = "whitewasher"\nsettings = { names = 0 }'), "names"),
+        ((LATER, b'profile = "whitewasher"\nsettings = { names = 1000, identities = 1000 }'), "too many"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -157,6 +161,29 @@ def test_as_many_peers_as_are_asked_for() -> None:
     assert sum(hosts.count for hosts in with_peers(small(), 7).hosts) == 8
     with pytest.raises(ValueError, match="2 kinds"):
         with_peers(small(), 1)
+    with pytest.raises(ValueError, match="nobody comes"):
+        with_peers(small(hosts=small().hosts[:1]), 10)
+    with pytest.raises(FormatError, match="too many"):
+        with_peers(small(), 100_000)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=8), st.integers(0, 2000))
+def test_every_kind_keeps_its_part(counts: list[int], more: int) -> None:
+    seed, template, _ = small().hosts
+    kinds = [msgspec.structs.replace(template, count=count) for count in counts]
+    peers = len(counts) + more
+    found = [hosts.count for hosts in with_peers(small(hosts=(seed, *kinds)), peers).hosts]
+    assert found[0] == 1
+    assert sum(found[1:]) == peers
+    assert min(found[1:]) >= 1
+    exact = [max(1.0, count * peers / sum(counts)) for count in counts]
+    assert all(abs(one - another) <= len(counts) for one, another in zip(found[1:], exact, strict=True))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_as_many_come_as_are_said_to(name: str) -> None:
+    scenario = msgspec.structs.replace(load(name), length=65_536, piece_length=65_536, until_s=1.0, cadence=())
+    assert run(scenario, seed=1).came == comers(scenario)
 
 
 # --- running ---------------------------------------------------------------------------------------------
@@ -182,9 +209,35 @@ def test_the_same_seed_gives_the_same_trace_and_another_one_another() -> None:
     assert run(small(), seed=7).trace_hash != run(small(), seed=8).trace_hash
 
 
+BUSY = (
+    SMALL.replace(b"count = 3", b"count = 20").replace(b"count = 2", b"count = 15")
+    + b"""
+[[hosts]]
+count = 2
+profile = "whitewasher"
+up_mbit = 5
+down_mbit = 5
+
+[[hosts]]
+count = 3
+profile = "flaky"
+up_mbit = 5
+down_mbit = 10
+settings = { up_s = 3, down_s = 1 }
+
+[[mirrors]]
+url = "https://m.example/"
+up_mbit = 5
+down = [[1, 2]]
+wrong = 0.01
+"""
+)
+
+
 def test_a_trace_is_the_same_on_every_python() -> None:
     """Changes whenever the model does; what must not happen is that it differs between two machines."""
-    assert run(small(), seed=1).trace_hash == "a8d11fc4483b981135a9e6c0ca9dac074fcdfd69aa1107e13b312d84ac58833c"
+    busy = msgspec.structs.replace(decode(BUSY, document="busy"), incentives=True)
+    assert run(busy, seed=1).trace_hash == "6e36c8eb4c4328d05d8fc94a5d8fa1dcd1023e7607b4525c735abc496f261c23"
 
 
 def test_incentives_put_contributors_first() -> None:

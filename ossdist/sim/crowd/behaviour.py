@@ -94,6 +94,11 @@ class Behaviour:
         if not all(whole) or not 1 <= self.identities <= 1000:
             raise ValueError("slots and identities are whole numbers, the latter from 1 to 1000")
 
+    @property
+    def most_peers(self) -> int:
+        """As how many peers one host takes part in all."""
+        return self.identities
+
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """The host's life, from its arrival on."""
         member.join()
@@ -227,25 +232,35 @@ class Whitewasher(Poisoner):
     Attributes:
         pause_s: How long that takes.
         poison: The share of pieces that it sends wrong.
+        names: How many names it has; when the last one is banned, it stays away.
     """
 
     poison: float = 0.5
     pause_s: float = 5.0
+    names: int = 20
 
     def __post_init__(self) -> None:
         """Refuses what no host can be."""
         Behaviour.__post_init__(self)
         if not 0.1 <= self.pause_s < math.inf:
             raise ValueError("pause_s must be 0.1 or more")
+        if type(self.names) is not int or not 1 <= self.names <= 1000:
+            raise ValueError("names is a whole number from 1 to 1000")
+
+    @property
+    def most_peers(self) -> int:
+        """Each of its names is one."""
+        return self.identities * self.names
 
     def live(self, member: Member) -> Generator[simpy.Event, object, None]:
         """Comes back again and again."""
-        while True:
+        for left in reversed(range(self.names)):
             member.join()
             yield member.banned
             member.leave()
-            yield member.env.timeout(self.pause_s)
-            member.rename()
+            if left:
+                yield member.env.timeout(self.pause_s)
+                member.rename()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,6 +170,7 @@ class Exchange:
             del peer.incoming[source.number]
             self.sent[source.number] += moved
             self.wasted[peer.number] += moved
+            _count(peer, source.number, moved)
 
     def go_on(self, source: Peer, peer: Peer) -> None:
         """The next piece, if there is one, from a source that serves the peer and sends nothing at the moment."""
@@ -193,6 +194,17 @@ class Exchange:
         flows = peer.incoming.values()
         begun = sum(self._pieces.size(self._chunks[flow].piece) for flow in flows)
         return int(self.got[peer.number] + begun - self.transport.total_left(flows))
+
+    def got_this_round(self, peer: Peer) -> dict[int, float]:
+        """Payload from each source since `begin_round`, useful or not, pieces under way counted."""
+        found = dict(peer.from_peers)
+        for source, flow in peer.incoming.items():
+            found[source] = found.get(source, 0.0) + self._moved(flow)
+        return found
+
+    def begin_round(self, peer: Peer) -> None:
+        """Counts anew what each source sends to a peer."""
+        peer.from_peers = {source: -self._moved(flow) for source, flow in peer.incoming.items()}
 
     def _begin(self, source: Peer, peer: Peer, after_s: float) -> Generator[simpy.Event, object, None]:
         yield self._env.timeout(after_s)
@@ -224,6 +236,10 @@ class Exchange:
         for piece in peer.requests.pop(source.number, ()):
             self._pieces.release(peer.number, piece)
 
+    def _moved(self, flow: int) -> float:
+        """What has come of the piece under way."""
+        return self._pieces.size(self._chunks[flow].piece) - self.transport.left(flow)
+
     def _note(self, flow: int, chunk: Chunk) -> None:
         self._chunks[flow] = chunk
         self.peers[chunk.source].serving[chunk.peer] = flow
@@ -238,6 +254,7 @@ class Exchange:
         del peer.incoming[chunk.source]
         self.sent[chunk.source] += size
         source.served_since[chunk.peer] += size
+        _count(peer, chunk.source, size)
         poison = source.behaviour.poison
         if poison and self._rng.random() < poison:
             self.wasted[chunk.peer] += size
@@ -247,7 +264,6 @@ class Exchange:
             self.wasted[chunk.peer] += size
         else:
             self.got[chunk.peer] += size
-            peer.from_peers[chunk.source] = peer.from_peers.get(chunk.source, 0.0) + size
             self._end_doubles(peer, chunk.piece)
             self._listener.got_piece(chunk)
             if self._pieces.missing[chunk.peer] == 0:
@@ -295,3 +311,7 @@ class Exchange:
             self.peers[number].forget(peer.number)
             self.peers[number].changed = True
         self._listener.got_all(peer.number)
+
+
+def _count(peer: Peer, source: int, size: float) -> None:
+    peer.from_peers[source] = peer.from_peers.get(source, 0.0) + size

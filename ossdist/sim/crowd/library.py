@@ -45,19 +45,19 @@ def load(scenario: str | Path) -> Scenario:
 
 
 def with_peers(scenario: Scenario, peers: int) -> Scenario:
-    """The same scenario with so many who come for the release, of every kind as many in proportion, and at least one.
+    """The same scenario with so many hosts beside the seeds, of every kind as many in proportion, and at least one.
 
     Raises:
-        ValueError: There are fewer than kinds, or nobody comes.
+        ValueError: They are fewer than kinds, or there is none to begin with.
         FormatError: They are too many.
     """
-    comers = [hosts for hosts in scenario.hosts if not hosts.has_all]
-    if not comers:
+    kinds = [hosts for hosts in scenario.hosts if not hosts.has_all]
+    if not kinds:
         raise ValueError(f"in {scenario.name} nobody comes for the release")
-    if peers < len(comers):
-        raise ValueError(f"{scenario.name} has {len(comers)} kinds of hosts, so {peers} are too few")
-    total = sum(hosts.count for hosts in comers)
-    counts = [max(1, hosts.count * peers // total) for hosts in comers]
+    if peers < len(kinds):
+        raise ValueError(f"{scenario.name} has {len(kinds)} kinds of hosts, so {peers} are too few")
+    total = sum(hosts.count for hosts in kinds)
+    counts = [max(1, hosts.count * peers // total) for hosts in kinds]
     while sum(counts) > peers:  # at most as often as there are kinds
         counts[counts.index(max(counts))] -= 1
     counts[counts.index(max(counts))] += peers - sum(counts)

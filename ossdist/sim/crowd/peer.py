@@ -55,7 +55,8 @@ class Peer:
         optimistic: Whom of them by chance.
         incoming: The flow from each source that sends to it.
         requests: The pieces that each source was asked for beside the one under way, in order.
-        from_peers: Useful bytes from each source since the last choking round.
+        from_peers: Bytes from each source in pieces that ended since the last choking round, less what had come of
+            them before it; so it is negative as long as the piece of then is under way.
         served_since: Bytes sent to each since it was unchoked.
         in_order: It asks for pieces in order.
         changed: A neighbour has come, gone or become complete since it looked last.

@@ -125,7 +125,7 @@ def build(scenario: Scenario, *, seed: int, length: int) -> CrowdSwarm:
         topology, length=length, piece_length=scenario.piece_length, rules=rules, seed=seed, room=count + 8
     )
     if scenario.incentives:
-        swarm.priority = ContributorsFirst(swarm.exchange.sent, swarm.exchange.got)
+        swarm.serving.priority = ContributorsFirst(swarm.exchange.sent, swarm.exchange.got)
     numbers = {place.name: number for number, place in enumerate(topology.places)}
     for spec in scenario.mirrors:
         access = Access(spec.up_mbit * MBIT, spec.up_mbit * MBIT)

@@ -213,7 +213,7 @@ def check(scenario: Scenario, *, document: str) -> None:
                 f"{hosts.profile} has no setting {unknown[0]!r}; it has {', '.join(known)}", document=document
             )
         try:
-            peers += hosts.count * behaviour_of(hosts).identities
+            peers += hosts.count * behaviour_of(hosts).most_peers
         except ValueError as error:
             raise FormatError(f"settings of {hosts.profile}: {error}", document=document) from error
     for mirror in scenario.mirrors:
@@ -227,8 +227,10 @@ def check(scenario: Scenario, *, document: str) -> None:
     if pieces > MOST_PIECES:
         raise FormatError(f"{pieces} pieces are more than {MOST_PIECES}; make piece_length larger", document=document)
     if peers > _MOST_PEERS or peers * pieces > _MOST_CELLS:
-        limits = f"{_MOST_PEERS} hosts, and {_MOST_CELLS} hosts by pieces"
-        raise FormatError(f"{peers} hosts and {pieces} pieces are too many; {limits} are the most", document=document)
+        limits = f"{_MOST_PEERS} peers, and {_MOST_CELLS} peers by pieces"
+        raise FormatError(
+            f"{peers} peers (of all names) and {pieces} pieces are too many; {limits} are the most", document=document
+        )
 
 
 def _check_places(places: tuple[str, ...], names: set[str], document: str) -> None:
@@ -244,6 +246,12 @@ def behaviour_of(hosts: Hosts) -> Behaviour:
         ValueError: It cannot have such a value.
     """
     return PROFILES[hosts.profile](**hosts.settings)  # pyright: ignore[reportArgumentType]  # checked above
+
+
+def comers(scenario: Scenario) -> int:
+    """How many peers come for the release: each name of a host, but no seed or poisoner, who want nothing."""
+    wanting = ((each.count, behaviour_of(each)) for each in scenario.hosts if not each.has_all)
+    return sum(count * behaviour.identities for count, behaviour in wanting if not behaviour.poison)
 
 
 def topology_of(scenario: Scenario) -> Topology:

@@ -11,14 +11,15 @@ import simpy
 
 from ossdist.config import TransferConfig
 from ossdist.sim.crowd.behaviour import profile_of
-from ossdist.sim.crowd.choking import Choking, choose
+from ossdist.sim.crowd.choking import Choking
 from ossdist.sim.crowd.discovery import Discovery, Finder
 from ossdist.sim.crowd.exchange import Chunk, Exchange, Physics
 from ossdist.sim.crowd.outcome import Outcome, Record
 from ossdist.sim.crowd.peer import Line, Peer
 from ossdist.sim.crowd.pieces import MOST_PIECES, PieceTable
-from ossdist.sim.crowd.policy import EverybodyEqual, Priority, Shares, Watching
+from ossdist.sim.crowd.policy import Shares, Watching
 from ossdist.sim.crowd.resident import Resident
+from ossdist.sim.crowd.serving import Serving
 from ossdist.sim.crowd.trace import Trace
 
 if TYPE_CHECKING:
@@ -89,16 +90,15 @@ class CrowdSwarm:
         self.trace = Trace()
         self.rules = rules
         self.length = length
-        self.priority: Priority = EverybodyEqual()
         self.records: dict[int, Record] = {}
         # RandomState's stream is frozen (NEP 19), whatever the version of numpy.
         noise = np.random.RandomState(seed).random_sample(-(-length // piece_length)).astype(np.float32)
         self.pieces = PieceTable(length, piece_length, peers=room, noise=noise)
         self._shares = Shares(self.pieces.count)
         self.exchange = Exchange(self.env, self.rng, topology, self.pieces, rules.physics, self)
+        self.serving = Serving(self.env, self.rng, self.pieces, self.exchange, rules.choking)
         self._topology = topology
         self._room = room
-        self._piece_length = piece_length
         self._hosts = 0
         self._finder = Finder(self.env, self.rng, rules.discovery, self)
         self._mirrors: dict[str, Mirror] = {}
@@ -221,7 +221,7 @@ class CrowdSwarm:
             self.env.process(self._watch(peer))
         self._finder.join(peer)
         if peer.behaviour.slots:
-            self.env.process(self._serve(peer))
+            self.env.process(self.serving.serve(peer))
         if downloads:
             self._ask_mirrors(peer, tuple(self._mirrors))
 
@@ -248,9 +248,8 @@ class CrowdSwarm:
             tally = peer.watching.tally
             tally.by_source[url] = tally.by_source.get(url, 0) + self.pieces.size(chunk.piece)
         # This piece is the news; what else may be open again waits for the next round.
-        self._wake(peer, chunk.piece)
-        if len(peer.serving) < peer.behaviour.slots:
-            self._choke_round(peer)
+        self.serving.wake(peer, chunk.piece)
+        self.serving.fill_places(peer)
 
     def got_wrong_piece(self, chunk: Chunk) -> None:
         """The peer bans the source."""
@@ -288,8 +287,8 @@ class CrowdSwarm:
             return
         self.exchange.connect(peer, other)
         for one, another in ((peer, other), (other, peer)):
-            if len(one.serving) < one.behaviour.slots and self.pieces.missing[another.number]:
-                self._choke_round(one)
+            if self.pieces.missing[another.number]:
+                self.serving.fill_places(one)
 
     def _look_round(self, peer: Peer) -> None:
         if peer.watching is not None and peer.changed:
@@ -300,60 +299,6 @@ class CrowdSwarm:
                 peer.rivals = rivals
                 peer.own = self._shares.own_pieces(peer.number, rivals)
             peer.in_order = peer.watching.in_order(knows_leechers=bool(rivals), total_bytes=self.length)
-
-    # --- serving -----------------------------------------------------------------------------------------
-
-    def _serve(self, peer: Peer) -> Generator[simpy.Event, object, None]:
-        choking = self.rules.choking
-        drawn_s, visit = self.env.now, peer.visits
-        while peer.is_here(visit):
-            draw = self.env.now - drawn_s >= choking.optimistic_s
-            if draw:
-                drawn_s = self.env.now
-            self._wake(peer)
-            self._choke_round(peer, anew=True, draw=draw)
-            peer.from_peers.clear()
-            yield self.env.timeout(choking.interval_s)
-
-    def _wake(self, source: Peer, piece: int | None = None) -> None:
-        """Goes on with those whom a peer serves and had nothing for; after news of one piece, with who lacks it."""
-        for number in [number for number, flow in source.serving.items() if flow is None]:
-            if piece is None or self.pieces.is_open(number, piece):
-                self.exchange.go_on(source, self.peers[number])
-
-    def _choke_round(self, peer: Peer, *, anew: bool = False, draw: bool = False) -> None:
-        """Gives the peer's places anew; between two rounds only those that are free."""
-        near = peer.neighbour_array()
-        if not len(near) or self.pieces.missing[peer.number] == self.pieces.count:
-            return  # nobody to serve, or nothing to serve with
-        interested = near[self.pieces.interested(peer.number, near)].tolist()
-        if not interested and not peer.serving:
-            return
-        quota = self.rules.choking.quota_pieces * self._piece_length
-        if self.pieces.missing[peer.number]:
-            merit = peer.from_peers
-        else:  # who is served keeps its place for its share
-            merit = {other: 1.0 if sent < quota else -1.0 for other, sent in peer.served_since.items()}
-        chosen, lucky = choose(
-            interested,
-            slots=peer.behaviour.slots,
-            tier={other: self.priority.tier(peer.number, other) for other in interested},
-            merit=merit,
-            keep=set() if draw else peer.optimistic,
-            rng=self.rng,
-            choking=self.rules.choking,
-        )
-        if not anew:
-            free = peer.behaviour.slots - len(peer.serving)
-            for other in [other for other in chosen if other not in peer.serving][: max(0, free)]:
-                self.exchange.serve(peer, self.peers[other])
-            return
-        peer.optimistic = lucky
-        wanted = set(chosen)
-        for other in [other for other in peer.serving if other not in wanted]:
-            self.exchange.drop(peer, self.peers[other])
-        for other in chosen:
-            self.exchange.serve(peer, self.peers[other])
 
     # --- mirrors -----------------------------------------------------------------------------------------
 
