@@ -14,7 +14,7 @@ from platformdirs import user_state_path
 from ossdist.errors import FormatError, ManifestMismatchError, SourceError, TorrentMismatchError, TrustError
 from ossdist.mirrors.documents import HttpDocuments, open_documents
 from ossdist.release import layout, model, trust, update
-from ossdist.release.torrents import require_signed, torrent_limit_bytes, web_seed
+from ossdist.release.torrents import require_signed, torrent_limit_bytes
 from ossdist.release.trust import Listing
 from ossdist.store.trust_file import TrustFile, read_root
 from ossdist.swarm import load_metainfo
@@ -187,12 +187,13 @@ class Catalog:
             )
         return {Swarm.HYBRID: hybrid, Swarm.V1: v1}
 
-    def web_seeds(self, release: model.Release) -> tuple[str, ...]:
-        """Addresses of a release's payload, the preferred ones first."""
-        mirrors = [mirror.url for mirror in sorted(release.mirrors, key=lambda mirror: mirror.priority)]
-        if not mirrors:  # whoever serves the channel serves its files
-            mirrors = [documents.address for documents in self._documents if isinstance(documents, HttpDocuments)]
-        return tuple(web_seed(release, mirror) for mirror in mirrors)
+    def mirrors(self, release: model.Release) -> tuple[model.Mirror, ...]:
+        """HTTP copies of a release's payload: those that it names; if it names none, those of the channel itself."""
+        if release.mirrors:
+            return release.mirrors
+        # Whoever serves the channel serves its files.
+        addresses = [documents.address for documents in self._documents if isinstance(documents, HttpDocuments)]
+        return tuple(model.Mirror(url=url, priority=number) for number, url in enumerate(addresses, start=1))
 
     async def _release(self, source: DocumentSource, entry: ReleaseEntry) -> TrustedRelease:
         data = await source.fetch(entry.path, limit_bytes=entry.length)

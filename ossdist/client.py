@@ -17,7 +17,9 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.delivery import Delivery, leaving_on_failure
 from ossdist.errors import SwarmError
+from ossdist.payload_mirrors import PayloadMirrors
 from ossdist.sharing import Seeding, Sharing, key_of
+from ossdist.store.disk_session import DiskSession
 from ossdist.store.files import read_file
 from ossdist.store.reuse import sweep
 from ossdist.store.workspace import Workspace
@@ -58,7 +60,7 @@ class Client:
         root: The root of trust, a ``root.json``: its path or bytes. It comes from the caller, never from the channel.
         config: Everything that can be set.
         clock: Time; the machine's by default.
-        open_session: Makes the BitTorrent session; libtorrent's by default.
+        open_session: Makes the session; by default libtorrent's, or without peers one that has no network at all.
 
     Raises:
         FormatError: The root of trust is malformed.
@@ -74,11 +76,12 @@ class Client:
         root: Path | bytes,
         config: ClientConfig | None = None,
         clock: Clock | None = None,
-        open_session: OpenSession = LibtorrentSession.open,
+        open_session: OpenSession | None = None,
     ) -> None:
         self._config = config or ClientConfig()
         self._clock = clock or SystemClock()
-        self._open_session = open_session
+        default = LibtorrentSession.open if self._config.peers_enabled else DiskSession.open
+        self._open_session: OpenSession = open_session or default
         self._catalog = Catalog(
             channel,
             root=root,
@@ -92,6 +95,7 @@ class Client:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._catalog)
+            self._mirrors = await stack.enter_async_context(PayloadMirrors(self._config, self._clock))
             self._session: Session = await self._open_session(_swarm_config(self._config))
             stack.push_async_callback(self._session.close)
             self._sharing = Sharing(self._session)
@@ -218,7 +222,8 @@ class Client:
             torrents=torrents,
             to=to,
             peers=tuple(peers),
-            web_seeds=self._catalog.web_seeds(release.release),
+            mirrors=self._catalog.mirrors(release.release),
+            payload_mirrors=self._mirrors,
             folders=self._catalog.folders,
             on_event=on_event,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -53,7 +54,7 @@ class SwarmConfig:
     outgoing_utp: bool = False
     upload_bytes_per_s: int = 0
     download_bytes_per_s: int = 0
-    connections: int = 400
+    connections: int = 200
     unchoke_slots: int = 8
     same_address_peers: bool = True
     private_network: bool = False
@@ -91,7 +92,7 @@ class TransferConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchConfig:
-    """How documents are fetched over HTTP.
+    """How HTTP servers are asked, and documents fetched.
 
     Attributes:
         connect_timeout_s: For the connection.
@@ -102,6 +103,11 @@ class FetchConfig:
         min_rate_grace_s: But not before so long.
         redirects: How many are followed; never from https to http.
         ca_bundle: Certificates to trust instead of the system's.
+        proxies: The proxy of each scheme (``http``, ``https``) or host (``https://host``), as requests takes them;
+            beside them, or without, the environment's ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` count.
+        credentials: User and password for what is at or below an address (RFC 7617).
+        headers: Further fields for what is at or below an address.
+        user_agent: What we call ourselves.
     """
 
     connect_timeout_s: float = 5.0
@@ -112,6 +118,53 @@ class FetchConfig:
     min_rate_grace_s: float = 10.0
     redirects: int = 5
     ca_bundle: Path | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict[str, str])
+    credentials: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]], repr=False)
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, "Mapping[str, str]"], repr=False)
+    user_agent: str = "OSSDist/0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorConfig:
+    """How payload is fetched from HTTP mirrors. How a server is asked, `FetchConfig` says.
+
+    Attributes:
+        prefer: Mirrors whose addresses begin like this come before all others.
+        ban: Such mirrors are never asked.
+        order: If there are any: such mirrors alone, in this order.
+        at_once: From how many mirrors at a time.
+        connections: To each of them.
+        head_start_s: For so long peers are alone, if there may be any.
+        target_bytes_per_s: With so much from peers no mirror is asked; None for as much as the line carries.
+        most_share: The largest part of all bytes that mirrors give while peers give something, 0 to 1.
+        bytes_per_s: The most that all mirrors together bring; 0 for no limit.
+        mirror_bytes_per_s: The most that one mirror brings; 0 for no limit.
+        first_range_bytes: How much is asked for as long as a connection's rate is not known.
+        range_s: How long a range should take, once it is.
+        silent_s: A mirror that says nothing for so long has failed.
+        min_bytes_per_s: So has one that brings less over `slow_after_s`.
+        slow_after_s: See there.
+        web_seeds: Let libtorrent ask mirrors by itself (BEP 19) instead of asking them here.
+        remember: Keep across runs how well each mirror did.
+    """
+
+    prefer: tuple[str, ...] = ()
+    ban: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    at_once: int = 4
+    connections: int = 2
+    head_start_s: float = 1.0
+    target_bytes_per_s: float | None = None
+    most_share: float = 1.0
+    bytes_per_s: float = 0.0
+    mirror_bytes_per_s: float = 0.0
+    first_range_bytes: int = 1 << 20
+    range_s: float = 3.0
+    silent_s: float = 5.0
+    min_bytes_per_s: float = 2000.0
+    slow_after_s: float = 8.0
+    web_seeds: bool = False
+    remember: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +175,7 @@ class ClientConfig:
         swarm: The session.
         transfer: Each transfer.
         fetch: Documents over HTTP.
+        mirrors: Payload over HTTP.
         peers_enabled: Use the swarm; without it only mirrors are used and nothing listens.
         mirrors_enabled: Use HTTP mirrors, and the channel's own folder, for payload.
         seed_after: Keep sharing what was downloaded until the client is closed.
@@ -131,6 +185,7 @@ class ClientConfig:
     swarm: SwarmConfig = field(default_factory=SwarmConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
     fetch: FetchConfig = field(default_factory=FetchConfig)
+    mirrors: MirrorConfig = field(default_factory=MirrorConfig)
     peers_enabled: bool = True
     mirrors_enabled: bool = True
     seed_after: bool = True

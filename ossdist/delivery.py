@@ -18,7 +18,7 @@ from ossdist.errors import (
     TargetNotWritableError,
     UpstreamSignatureError,
 )
-from ossdist.release.torrents import files_in, paths_in_torrent
+from ossdist.release.torrents import files_in, paths_in_torrent, web_seed
 from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, is_full, make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
+    from ossdist.payload_mirrors import PayloadMirrors
     from ossdist.release import model
     from ossdist.release.report import Check
     from ossdist.release.trust import TrustedRelease
@@ -58,7 +59,8 @@ class Delivery:
         torrents: Its torrent in each swarm, the preferred one first.
         to: The folder for its files.
         peers: Peers that are known already.
-        web_seeds: Addresses of its payload.
+        mirrors: HTTP copies of its channel.
+        payload_mirrors: Asks them.
         folders: Copies of its channel on this machine; nobody has checked what stands in them.
         on_event: Is told how it goes.
     """
@@ -70,7 +72,8 @@ class Delivery:
     torrents: Mapping[Swarm, Metainfo]
     to: Path
     peers: tuple[Address, ...]
-    web_seeds: tuple[str, ...]
+    mirrors: tuple[model.Mirror, ...]
+    payload_mirrors: PayloadMirrors
     folders: tuple[Path, ...]
     on_event: OnEvent
 
@@ -130,7 +133,7 @@ class Delivery:
             save_path=workspace.data,
             peers=self.peers if self.config.peers_enabled else (),
             trackers=release.trackers if self.config.peers_enabled else (),
-            web_seeds=self.web_seeds if self.config.mirrors_enabled else (),
+            web_seeds=self._web_seeds(),
             find_peers=self.config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
             resume_trusted=resume is not None and resume.trusted and not any(copied.values()) and not right,
@@ -145,7 +148,15 @@ class Delivery:
             on_event=self.on_event,
             swarm=swarm,
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
+            feed=self.payload_mirrors.feed(release, self.mirrors, self.on_event),
         )
+
+    def _web_seeds(self) -> tuple[str, ...]:
+        """What libtorrent asks by itself, if it shall."""
+        if not (self.config.mirrors_enabled and self.config.mirrors.web_seeds and self.config.peers_enabled):
+            return ()
+        mirrors = sorted(self.mirrors, key=lambda mirror: mirror.priority)
+        return tuple(web_seed(self.release.release, mirror.url) for mirror in mirrors)
 
     async def transfer_and_verify(self, transfer: Transfer) -> None:
         """Transfers, with the whole-file hashes following close behind.

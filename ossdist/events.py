@@ -91,6 +91,30 @@ class SourceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorsSwitched:
+    """Mirrors are asked from now on, or are not any more.
+
+    Attributes:
+        asked: They are.
+        reason: Why.
+    """
+
+    asked: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorStarted:
+    """A mirror is asked.
+
+    Attributes:
+        url: Its address.
+    """
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class PieceRefused:
     """A piece's hash was wrong; it is fetched again.
 
@@ -131,6 +155,8 @@ TransferEvent: TypeAlias = (
     | Resumed
     | SwarmSwitched
     | SourceFailed
+    | MirrorsSwitched
+    | MirrorStarted
     | PieceRefused
     | PeerBanned
     | FileVerified

@@ -107,5 +107,9 @@ def _lines(event: events.TransferEvent) -> list[str]:  # noqa: PLR0911  # a tabl
             return [f"piece {index} of {', '.join(paths)} came with wrong data and was refused"]
         case events.FileCommitted(path):
             return [f"{path} is complete and verified"]
+        case events.MirrorsSwitched(asked, reason):
+            return [f"mirrors are asked{'' if asked else ' no more'}: {reason}"]
+        case events.MirrorStarted(url):
+            return [f"asking {url}"]
         case events.Progress() | events.FileVerified():
             return []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """Ends a thread whose caller has gone."""
 
 
@@ -36,10 +36,12 @@ class Request:
     Attributes:
         received_bytes: How much of a document has come.
         begun_s: When its thread began (`time.monotonic`); None as long as it waits for one.
+        connect_s: How long a new connection took, without TLS; None as long as an older one served.
     """
 
     def __init__(self) -> None:
         self.received_bytes = 0
+        self.connect_s: float | None = None
         self.begun_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = False
@@ -54,21 +56,21 @@ class Request:
         """Ends the thread if there is no need to go on.
 
         Raises:
-            _StoppedError: There is none.
+            StoppedError: There is none.
         """
         if self._stopped:
-            raise _StoppedError
+            raise StoppedError
 
     def watch(self, connection: socket.socket) -> None:
         """Remembers the connection that the thread is going to wait for.
 
         Raises:
-            _StoppedError: There is no need to go on.
+            StoppedError: There is no need to go on.
         """
         with self._lock:
             self._let_go()
             if self._stopped:
-                raise _StoppedError
+                raise StoppedError
             # A descriptor of our own outlives the exchange of the socket for one with TLS.
             self._socket = socket.socket(fileno=os.dup(connection.fileno()))
 
@@ -100,7 +102,9 @@ class _Watched(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         _running.get().require_wanted()  # a request that was stopped is not tried once more
+        begin_s = time.monotonic()
         connection = super()._new_conn()
+        _running.get().connect_s = time.monotonic() - begin_s
         try:
             _running.get().watch(connection)
         except BaseException:

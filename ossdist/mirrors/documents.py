@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-import requests
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
-from ossdist.errors import MirrorError, NotFoundError, TooLargeError
-from ossdist.foreign_text import shown
+from ossdist.errors import MirrorError, MirrorFault, NotFoundError, TooLargeError
 from ossdist.mirrors import failures
-from ossdist.mirrors.connections import Request, WatchedAdapter
+from ossdist.mirrors.connections import Request
+from ossdist.mirrors.http import HttpClient, refusal, require_uncoded
 from ossdist.release import layout
 from ossdist.store.files import read_at_most
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import requests
 
     from ossdist.config import FetchConfig
     from ossdist.release.source import DocumentSource
@@ -28,7 +29,15 @@ _CHUNK_BYTES = 64 << 10
 _RATE_S = 0.5
 """How often the rate is looked at."""
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_KNOWN = 64
+_MOST_KNOWN_BYTES = 4 << 20
+"""Documents that are kept to be asked for conditionally."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    conditions: dict[str, str]
+    body: bytes
 
 
 class FolderDocuments:
@@ -76,15 +85,8 @@ class HttpDocuments:
     def __init__(self, base: str, config: FetchConfig) -> None:
         self._base = base.rstrip("/")
         self._config = config
-        self._session = _Session()
-        # What is signed is what is stored: a content coding would hide its length.
-        self._session.headers["Accept-Encoding"] = "identity"
-        # A server may close a kept connection at the very moment at which we use it again.
-        once_more = Retry(total=1, connect=0, redirect=0, status=0, other=0, respect_retry_after_header=False)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, WatchedAdapter(max_retries=once_more))
-        # Given with each request: requests lets an environment variable override the session's own.
-        self._verify = str(config.ca_bundle) if config.ca_bundle is not None else True
+        self._client = HttpClient(config)
+        self._known: dict[str, _Known] = {}
 
     @property
     def address(self) -> str:
@@ -100,7 +102,9 @@ class HttpDocuments:
             async with asyncio.timeout(self._config.total_timeout_s):
                 await self._until_done_or_slow(working, request, url)
         except TimeoutError as error:
-            raise MirrorError(url, f"took longer than {self._config.total_timeout_s:.0f} s") from error
+            raise MirrorError(
+                url, f"took longer than {self._config.total_timeout_s:.0f} s", fault=MirrorFault.SLOW
+            ) from error
         finally:
             request.stop()  # cancelled, late or slow, the thread must not go on
             working.cancel()
@@ -108,7 +112,7 @@ class HttpDocuments:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await asyncio.to_thread(self._session.close)
+        await asyncio.to_thread(self._client.close)
 
     async def _until_done_or_slow(self, working: asyncio.Future[bytes], request: Request, url: str) -> None:
         config = self._config
@@ -121,50 +125,32 @@ class HttpDocuments:
                 grace_s=config.min_rate_grace_s,
             )
             if slow is not None:
-                raise MirrorError(url, slow)
+                raise MirrorError(url, slow, fault=MirrorFault.SLOW)
             wait_s = _RATE_S
 
     def _get(self, request: Request, url: str, limit_bytes: int) -> bytes:
         request.enter()  # the thread runs in a copy of its caller's context
+        known = self._known.get(url)
+        if known is not None and len(known.body) > limit_bytes:
+            known = None
         try:
-            return self._follow(request, url, limit_bytes)
-        # An address that a server sends us can be wrong in ways that requests has no exception for.
+            with self._client.get(request, url, known.conditions if known is not None else None) as response:
+                if response.status_code == 304 and known is not None:
+                    return known.body
+                body = self._body(request, response, url, limit_bytes)
+                self._remember(url, response, body)
+                return body
         except (OSError, ValueError, HTTPError) as error:
-            waited = {
-                "connect_timeout_s": self._config.connect_timeout_s,
-                "read_timeout_s": self._config.read_timeout_s,
-            }
-            raise MirrorError(url, failures.reason(error, **waited)) from error
+            raise self._client.failure(url, error) from error
         finally:
             request.finish()
-
-    def _follow(self, request: Request, url: str, limit_bytes: int) -> bytes:
-        address = url
-        for _ in range(self._config.redirects + 1):
-            with self._session.get(
-                address,
-                stream=True,
-                allow_redirects=False,
-                verify=self._verify,
-                timeout=(self._config.connect_timeout_s, self._config.read_timeout_s),
-            ) as response:
-                if response.status_code not in _REDIRECTS:
-                    return self._body(request, response, url, limit_bytes)
-                location = response.headers.get("Location", "")
-            target = urljoin(address, location.encode("latin-1").decode("utf-8"))
-            if urlsplit(target).scheme not in _allowed_next(urlsplit(address).scheme):
-                raise MirrorError(url, f"redirected to {target!r}, which is not allowed")
-            address = target
-        raise MirrorError(url, f"more than {self._config.redirects} redirects")
 
     def _body(self, request: Request, response: requests.Response, url: str, limit_bytes: int) -> bytes:
         if response.status_code in {404, 410}:
             raise NotFoundError(url, self._base)
         if response.status_code != 200:
-            raise MirrorError(url, f"status {response.status_code} {shown(response.reason or '')}".rstrip())
-        coding = response.headers.get("Content-Encoding", "identity")
-        if coding != "identity":
-            raise MirrorError(url, f"sent with content coding {coding!r}, which was not asked for")
+            raise refusal(url, response)
+        require_uncoded(url, response)
         body = bytearray()
         # Not `iter_content`, which waits until it has a whole chunk: the rate would not be seen before.
         while chunk := response.raw.read1(_CHUNK_BYTES):
@@ -174,15 +160,20 @@ class HttpDocuments:
                 raise TooLargeError(url, limit_bytes)
         declared = response.headers.get("Content-Length")
         if declared is not None and declared != str(len(body)):
-            raise MirrorError(url, f"{declared} bytes announced, {len(body)} came")
+            reason = f"{declared} bytes announced, {len(body)} came"
+            raise MirrorError(url, reason, fault=MirrorFault.CUT_SHORT)
         return bytes(body)
 
+    def _remember(self, url: str, response: requests.Response, body: bytes) -> None:
+        """Keeps a small document with what tells its server that we have it (RFC 9110, section 13).
 
-class _Session(requests.Session):
-    """Leaves redirects to us: requests would read such an answer's body first, however long it is."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # inherited
-        return None
+        What it then says is unchanged is checked like any other answer: a signature does not care where bytes come
+        from.
+        """
+        fields = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+        conditions = {ours: value for theirs, ours in fields.items() if (value := response.headers.get(theirs))}
+        if conditions and len(body) <= _MOST_KNOWN_BYTES and (url in self._known or len(self._known) < _MOST_KNOWN):
+            self._known[url] = _Known(conditions, body)
 
 
 def open_documents(channel: str | Path, config: FetchConfig) -> DocumentSource:
@@ -197,7 +188,3 @@ def open_documents(channel: str | Path, config: FetchConfig) -> DocumentSource:
             raise ValueError(f"{channel!r} is neither an http nor an https address; give a folder as a Path")
         return HttpDocuments(channel, config)
     return FolderDocuments(channel)
-
-
-def _allowed_next(scheme: str) -> frozenset[str]:
-    return frozenset({"https"}) if scheme == "https" else frozenset({"http", "https"})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from requests.exceptions import InvalidURL
@@ -16,6 +18,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from ossdist.errors import MirrorFault
 from ossdist.foreign_text import shown
 
 if TYPE_CHECKING:
@@ -41,6 +44,43 @@ def reason(error: BaseException, *, connect_timeout_s: float, read_timeout_s: fl
             said = f"no answer within {connect_timeout_s:g} s"
     proxy = "through the proxy: " if any(isinstance(found, ProxyError) for found in chain) else ""
     return proxy + (said or _short(chain[-1]))
+
+
+def fault(error: BaseException) -> MirrorFault:
+    """What kind of failure it was; see `reason`."""
+    chain = list(_chain(error))
+    kinds: tuple[tuple[tuple[type[BaseException], ...], MirrorFault], ...] = (
+        ((ssl.SSLError,), MirrorFault.TLS),
+        ((NewConnectionError,), MirrorFault.UNREACHABLE),
+        ((ReadTimeoutError, ConnectTimeoutError, TimeoutError), MirrorFault.SILENT),
+        ((http.client.IncompleteRead,), MirrorFault.CUT_SHORT),
+        ((http.client.RemoteDisconnected,), MirrorFault.UNREACHABLE),
+        ((LocationParseError, InvalidURL), MirrorFault.REDIRECT),
+        ((http.client.HTTPException,), MirrorFault.BROKEN),
+    )
+    for types, kind in kinds:
+        if any(isinstance(found, types) for found in chain):
+            return kind
+    return MirrorFault.UNREACHABLE
+
+
+def retry_after_s(value: str | None, date: str | None) -> float | None:
+    """What a ``Retry-After`` field says (RFC 9110, section 10.2.3), in seconds; None if it says nothing.
+
+    Args:
+        value: The field: seconds, or a date.
+        date: The answer's ``Date``, with which a date is compared: the server's clock may be another than ours.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value) is not None:
+        return float(value)
+    try:
+        then, now = parsedate_to_datetime(value), parsedate_to_datetime(date or "")
+        return max(0.0, (then - now).total_seconds())
+    except (TypeError, ValueError):  # no date, or one has a zone and the other has not
+        return None
 
 
 def too_slow(received_bytes: int, elapsed_s: float, *, min_bytes_per_s: float, grace_s: float) -> str | None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ossdist.sim.links import Counter, Link, PeerLink, SourceFailedError, WebSeedLink
 from ossdist.sim.picker import PiecePicker
-from ossdist.transfer.session import PeerBanned, PeerDisconnected, PieceFailed, WebSeedFailed
+from ossdist.transfer.session import PeerBanned, PeerDisconnected, PieceDemand, PieceFailed, WebSeedFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ossdist.sim.network import Host, MemoryNetwork
-    from ossdist.sim.pieces import PieceStore
+    from ossdist.store.piece_store import PieceStore
     from ossdist.transfer.metainfo import Address, Metainfo
     from ossdist.transfer.session import TorrentEvent
 
@@ -138,6 +138,16 @@ class Exchange:
         """Asks for some pieces before others that are about as rare."""
         self._picker.preferred = tuple(pieces)
 
+    @property
+    def demand(self) -> PieceDemand:
+        """What peers are doing about pieces that are missing."""
+        return PieceDemand(self._picker.requested, self._picker.lacking if self._peer_links() else ())
+
+    def claim(self, pieces: Collection[int]) -> None:
+        """Asks peers for these pieces last."""
+        self._picker.claimed = frozenset(pieces)
+        self.wake()
+
     def trust_nothing(self) -> None:
         """No piece counts as here until it was checked; nobody may be connected."""
         self._unproven.clear()
@@ -250,9 +260,10 @@ class Exchange:
         return [link for link in self._links if isinstance(link, PeerLink)]
 
     def _renew_picker(self, store: PieceStore) -> None:
-        sequential, preferred = self._picker.sequential, self._picker.preferred
+        before = self._picker
         self._picker = PiecePicker(store.have, self._rng)
-        self._picker.sequential, self._picker.preferred = sequential, preferred
+        self._picker.sequential, self._picker.preferred = before.sequential, before.preferred
+        self._picker.claimed = before.claimed
 
     async def _pull(self, link: Link) -> None:
         """Takes one piece after the other over a connection, as long as there are any."""

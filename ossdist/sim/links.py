@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 from ossdist.sim.network import ServerError, address_of
-from ossdist.sim.pieces import spans
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.session import PeerKind, PeerStatus
+from ossdist.transfer.spans import spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

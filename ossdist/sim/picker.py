@@ -21,12 +21,14 @@ class PiecePicker:
             Enough", 2006).
         copies: Of each piece, among connected peers.
         preferred: Which pieces go before others that are about as rare; empty for none.
+        claimed: Pieces that come last, since somebody else is fetching them.
     """
 
     def __init__(self, have: Sequence[bool], rng: Random) -> None:
         self.sequential = False
         self.copies = [0] * len(have)
         self.preferred: Sequence[bool] = ()
+        self.claimed: frozenset[int] = frozenset()
         self._have = list(have)
         order = [index for index, here in enumerate(have) if not here]
         rng.shuffle(order)
@@ -34,7 +36,8 @@ class PiecePicker:
 
     def take(self, offered: Sequence[bool]) -> int | None:
         """Chooses a piece that is offered, and remembers that it was asked for; None if there is none."""
-        wanted = [index for index in self._open if offered[index]]
+        offers = [index for index in self._open if offered[index]]
+        wanted = [index for index in offers if index not in self.claimed] or offers
         if not wanted:
             return None
         chosen = min(wanted) if self.sequential else min(wanted, key=self._rank)
@@ -44,6 +47,16 @@ class PiecePicker:
     def _rank(self, index: int) -> int:
         """Lower is sooner; the weights are those of libtorrent's priorities 5 and 4."""
         return self.copies[index] * (3 if self.preferred and self.preferred[index] else 4)
+
+    @property
+    def requested(self) -> frozenset[int]:
+        """Pieces that were asked for and are not here."""
+        return frozenset(index for index, here in enumerate(self._have) if not here and index not in self._open)
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """Pieces that are not here and no connected peer has."""
+        return tuple(index for index, here in enumerate(self._have) if not here and not self.copies[index])
 
     def got(self, index: int) -> None:
         """A piece is here now."""

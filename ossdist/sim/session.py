@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from ossdist.errors import SwarmError
-from ossdist.sim import resume
 from ossdist.sim.magnet import info_hashes_in
 from ossdist.sim.network import Host, Pipe
 from ossdist.sim.torrent import MemoryTorrent
+from ossdist.store import resume
 from ossdist.transfer.metainfo import Address, Metainfo
 
 if TYPE_CHECKING:

@@ -7,33 +7,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ossdist.errors import StorageError, SwarmError
-from ossdist.sim import resume
 from ossdist.sim.contacts import Contacts
 from ossdist.sim.exchange import Exchange
 from ossdist.sim.links import PeerLink, WebSeedLink
-from ossdist.sim.pieces import PieceStore
+from ossdist.store import resume
+from ossdist.store.piece_store import PieceStore
 from ossdist.transfer.metainfo import Metainfo
 from ossdist.transfer.session import (
     CheckingDone,
     Finished,
     MetadataReceived,
-    PieceFailed,
     PieceVerified,
     StorageFailed,
     TorrentState,
     TorrentStatus,
 )
+from ossdist.transfer.spans import split_pieces
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from ossdist.sim.links import Link
     from ossdist.sim.network import Host, MemoryNetwork
-    from ossdist.sim.resume import ResumeState
+    from ossdist.store.resume import ResumeState
     from ossdist.transfer.metainfo import Address, InfoHashes
-    from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentEvent
+    from ossdist.transfer.session import AddTorrent, PeerStatus, PieceDemand, TorrentEvent
     from ossdist.transfer.subscription import Subscription
 
 
@@ -155,20 +155,34 @@ class MemoryTorrent:
             if isinstance(link, WebSeedLink) and link.url == url:
                 self.exchange.end(link, "Operation canceled")
 
-    async def add_piece(self, index: int, data: bytes) -> None:
-        """Hands in a piece from elsewhere; `PieceVerified` or `PieceFailed` tells what came of it.
+    @property
+    def checks_v2(self) -> bool:
+        """SHA-1 alone."""
+        return False
+
+    async def add_pieces(self, first: int, data: bytes | bytearray | memoryview) -> tuple[bool, ...]:
+        """Hands in pieces from elsewhere; see the protocol.
 
         Raises:
-            ValueError: There is no such piece, or it has another length.
+            ValueError: There is no such piece, or the last one has another length.
         """
         await self._turn()
-        store = self._store
-        if store is None or not 0 <= index < len(store.have):
-            raise ValueError(f"there is no piece {index}")
-        if len(data) != store.metainfo.piece_size(index):
-            raise ValueError(f"piece {index} has {store.metainfo.piece_size(index)} bytes, not {len(data)}")
-        if not store.have[index] and not self.keep(index, data):
-            self.publish(PieceFailed(index))
+        if (store := self._store) is None:
+            raise ValueError(f"there is no piece {first}")
+        pieces = split_pieces(store.metainfo, first, data)
+        return tuple(
+            store.have[index] or self.keep(index, bytes(piece)) for index, piece in enumerate(pieces, start=first)
+        )
+
+    async def demand(self) -> PieceDemand:
+        """What peers are doing about pieces that are missing."""
+        await self._turn()
+        return self.exchange.demand
+
+    async def claim(self, pieces: Collection[int]) -> None:
+        """Tells which pieces somebody else is fetching."""
+        await self._turn()
+        self.exchange.claim(pieces)
 
     async def set_sequential(self, *, enabled: bool) -> None:
         """Asks for pieces in order, or rarest first."""

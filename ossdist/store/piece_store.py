@@ -5,41 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ossdist.transfer.spans import spans
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from ossdist.transfer.metainfo import Metainfo, TorrentFile
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The part of a piece that stands in one file; what no span covers is padding, all zeros (BEP 47).
-
-    Attributes:
-        file: The file.
-        file_offset: Where it stands in the file.
-        piece_offset: Where it stands in the piece.
-        length: In bytes.
-    """
-
-    file: TorrentFile
-    file_offset: int
-    piece_offset: int
-    length: int
-
-
-def spans(metainfo: Metainfo, index: int) -> Iterator[Span]:
-    """The parts of piece ``index``, in order."""
-    begin = index * metainfo.piece_length
-    end = begin + metainfo.piece_size(index)
-    for file in metainfo.files:
-        first, last = max(begin, file.offset), min(end, file.offset + file.length)
-        if first < last:
-            yield Span(file, first - file.offset, first - begin, last - first)
+    from ossdist.transfer.metainfo import Metainfo
 
 
 class PieceStore:
@@ -96,7 +70,7 @@ class PieceStore:
             self.bytes_done += size if here else -size
             self._missing += -1 if here else 1
 
-    def is_right(self, index: int, data: bytes) -> bool:
+    def is_right(self, index: int, data: bytes | memoryview) -> bool:
         """Whether these are the piece's bytes."""
         return hashlib.sha1(data, usedforsecurity=False).digest() == self.metainfo.piece_hashes[index]
 
@@ -124,13 +98,14 @@ class PieceStore:
             piece[span.piece_offset : span.piece_offset + span.length] = part
         return bytes(piece)
 
-    def write(self, index: int, data: bytes) -> None:
+    def write(self, index: int, data: bytes | memoryview) -> None:
         """Writes a piece."""
+        view = memoryview(data)
         for span in self._spans[index]:
             path = self._paths[span.file.index]
             descriptor = _open_or_make(path)
             try:
-                os.pwrite(descriptor, data[span.piece_offset : span.piece_offset + span.length], span.file_offset)
+                _write_all(descriptor, view[span.piece_offset : span.piece_offset + span.length], span.file_offset)
             except OSError as error:
                 error.filename = str(path)
                 raise
@@ -147,6 +122,12 @@ class PieceStore:
         """Whether every file that has some of these pieces exists."""
         wanted = {span.file.index for part, here in zip(self._spans, have, strict=True) if here for span in part}
         return all(self._paths[index].exists() for index in wanted)
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:  # a disk that gets full may take a part first
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
 
 
 def _open_or_make(path: Path) -> int:

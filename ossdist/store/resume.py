@@ -1,4 +1,4 @@
-"""The state that a torrent in memory leaves for its next start. Pure."""
+"""The state that a torrent without libtorrent leaves for its next start. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: Literal["memory-resume-1"]
+    format: Literal["pieces-resume-1"]
     v1: str | None
     v2: str | None
     have: tuple[bool, ...]
@@ -35,7 +35,7 @@ class ResumeState(msgspec.Struct, frozen=True):
 
 def encode(hashes: InfoHashes, have: Sequence[bool], peers: Iterable[Address]) -> bytes:
     """The state as bytes."""
-    return msgspec.json.encode(_Stored("memory-resume-1", hashes.v1, hashes.v2, tuple(have), tuple(peers)))
+    return msgspec.json.encode(_Stored("pieces-resume-1", hashes.v1, hashes.v2, tuple(have), tuple(peers)))
 
 
 def decode(data: bytes, hashes: InfoHashes) -> ResumeState:

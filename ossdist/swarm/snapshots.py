@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import libtorrent as lt
 
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import PeerKind, PeerStatus, StorageFailed, TorrentState, TorrentStatus
+from ossdist.transfer.session import PeerKind, PeerStatus, PieceDemand, StorageFailed, TorrentState, TorrentStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -110,6 +110,24 @@ def file_path(handle: lt.torrent_handle, index: int, save_path: Path) -> str:
         raise ValueError(f"there is no file {index}")
     renamed = handle.get_renamed_files()
     return renamed.file_path(layout, index, str(save_path))
+
+
+_REQUESTED = 1
+"""``block_info::requested``."""
+
+
+def piece_demand(handle: lt.torrent_handle) -> PieceDemand:
+    """What peers are doing about a torrent's missing pieces."""
+    requested = {
+        part["piece_index"]
+        for part in handle.get_download_queue()
+        if any(block["state"] == _REQUESTED for block in part["blocks"])
+    }
+    if not handle.status().num_peers:
+        return PieceDemand(frozenset(requested))
+    copies, have = handle.piece_availability(), handle.status(lt.status_flags_t.query_pieces).pieces
+    lacking = tuple(index for index, count in enumerate(copies) if not count and not have[index])
+    return PieceDemand(frozenset(requested), lacking)
 
 
 def peer_statuses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,7 +22,7 @@ from ossdist.swarm.alerts import (
     ResumeRejected,
     TorrentRemoved,
 )
-from ossdist.swarm.snapshots import StatusReader, file_path, peer_statuses
+from ossdist.swarm.snapshots import StatusReader, file_path, peer_statuses, piece_demand
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.session import (
     CheckingDone,
@@ -37,16 +38,16 @@ from ossdist.transfer.session import (
 from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ossdist.transfer.metainfo import Address, InfoHashes
-    from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentStatus
+    from ossdist.transfer.session import AddTorrent, PeerStatus, PieceDemand, TorrentStatus
     from ossdist.transfer.subscription import Subscription
 
 _T = TypeVar("_T")
 
-_NORMAL, _PREFERRED = 4, 5
-"""libtorrent's priorities: what has 5 goes before what is up to a third rarer."""
+_CLAIMED, _NORMAL, _PREFERRED = 1, 4, 5
+"""libtorrent's priorities: what has 5 goes before what is up to a third rarer; what has 1 comes last, but it comes."""
 
 
 class Runner(Protocol):
@@ -78,6 +79,8 @@ class LibtorrentTorrent:
         self._looking: asyncio.Task[None] | None = None
         self._dial: tuple[Address, ...] = ()
         self._added_paused = False
+        self._preferred: tuple[bool, ...] = ()
+        self._claimed: frozenset[int] = frozenset()
 
     # --- the protocol ----------------------------------------------------------------------------------
 
@@ -131,9 +134,25 @@ class LibtorrentTorrent:
         await self._call(lambda handle: handle.remove_url_seed(url))
         self._web_seeds.remove(url)
 
-    async def add_piece(self, index: int, data: bytes) -> None:
-        """Hands in a piece from elsewhere."""
-        await self._call(lambda handle: _add_piece(handle, index, data))
+    @property
+    def checks_v2(self) -> bool:
+        """libtorrent does."""
+        return True
+
+    async def add_pieces(self, first: int, data: bytes | bytearray | memoryview) -> tuple[bool, ...]:
+        """Hands in pieces from elsewhere."""
+        return await self._call(lambda handle: _add_pieces(handle, first, memoryview(data)))
+
+    async def demand(self) -> PieceDemand:
+        """What peers are doing about pieces that are missing."""
+        return await self._call(piece_demand)
+
+    async def claim(self, pieces: Collection[int]) -> None:
+        """Tells which pieces somebody else is fetching."""
+        claimed = frozenset(pieces)
+        if claimed != self._claimed:
+            self._claimed = claimed
+            await self._call(self._prioritize)
 
     async def set_sequential(self, *, enabled: bool) -> None:
         """Asks for pieces in order, or rarest first."""
@@ -142,8 +161,8 @@ class LibtorrentTorrent:
 
     async def prefer(self, pieces: Sequence[bool]) -> None:
         """Asks for some pieces before others that are about as rare."""
-        priorities = [_PREFERRED if preferred else _NORMAL for preferred in pieces]
-        await self._call(lambda handle: handle.prioritize_pieces(priorities))
+        self._preferred = tuple(pieces)
+        await self._call(self._prioritize)
 
     async def pause(self) -> None:
         """Disconnects everybody and stays so."""
@@ -275,6 +294,14 @@ class LibtorrentTorrent:
 
     # --- inside ----------------------------------------------------------------------------------------
 
+    def _prioritize(self, handle: lt.torrent_handle) -> None:
+        preferred, claimed = self._preferred, self._claimed
+        count = len(preferred) or (info.num_pieces() if (info := handle.torrent_file()) is not None else 0)
+        priorities = [_PREFERRED if preferred and preferred[index] else _NORMAL for index in range(count)]
+        for index in claimed:
+            priorities[index] = _CLAIMED
+        handle.prioritize_pieces(priorities)
+
     def _note_checked(self) -> None:
         self._checked = True
         if self._handle is not None:
@@ -337,11 +364,28 @@ class LibtorrentTorrent:
         return SwarmError(f"torrent {self._info_hashes}: it was removed, or its session was closed")
 
 
-def _add_piece(handle: lt.torrent_handle, index: int, data: bytes) -> None:
+def _add_pieces(handle: lt.torrent_handle, first: int, data: memoryview) -> tuple[bool, ...]:
     # libtorrent itself says nothing about a bad index or length.
     info = handle.torrent_file()
-    if info is None or not 0 <= index < info.num_pieces():
-        raise ValueError(f"there is no piece {index}")
-    if len(data) != info.piece_size(index):
-        raise ValueError(f"piece {index} has {info.piece_size(index)} bytes, not {len(data)}")
+    pieces: list[bytes] = []
+    while True:
+        index = first + len(pieces)
+        if info is None or not 0 <= index < info.num_pieces():
+            raise ValueError(f"there is no piece {index}")
+        size = info.piece_size(index)
+        if len(data) < size:
+            raise ValueError(f"piece {index} has {size} bytes, not {len(data)}")
+        pieces.append(bytes(data[:size]))
+        data = data[size:]
+        if not data:
+            return tuple(_add_piece(handle, info, first + number, piece) for number, piece in enumerate(pieces))
+
+
+def _add_piece(handle: lt.torrent_handle, info: lt.torrent_info, index: int, data: bytes) -> bool:
+    if handle.have_piece(index):
+        return True
+    # A wrong piece never gets to libtorrent: it would blame peers who sent some of its blocks.
+    if hashlib.sha1(data, usedforsecurity=False).digest() != info.hash_for_piece(index):
+        return False
     handle.add_piece(index, data, 0)
+    return True

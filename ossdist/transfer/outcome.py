@@ -111,7 +111,8 @@ def _bytes_from(length: int, transfer: Transfer | None) -> BytesFrom:
     # what was missing, and the rest goes to the swarm, unless no peer gave anything.
     copied, reuse = _from_disk(length, transfer)
     missing = length - copied - reuse
-    mirror = min(missing, transfer.tally.total(PeerKind.WEB_SEED)) if transfer.tally.total(PeerKind.PEER) else missing
+    mirrors = sum(transfer.bytes_from_mirrors.values())
+    mirror = min(missing, mirrors) if transfer.tally.total(PeerKind.PEER) else missing
     return BytesFrom(swarm=missing - mirror, mirror=mirror + copied, reuse=reuse)
 
 
@@ -128,13 +129,13 @@ def _sources(total: BytesFrom, transfer: Transfer | None) -> tuple[SourceReport,
         return ()
     length = total.swarm + total.mirror + total.reuse
     copied, _ = _from_disk(length, transfer)
-    by_url = {url: transfer.tally.by_source.get(url, 0) for url in transfer.job.web_seeds}
+    by_url, failures = transfer.bytes_from_mirrors, transfer.mirror_failures
     urls = list(by_url)
-    counts = list(by_url.values()) if any(by_url.values()) else [int(url not in transfer.failures) for url in urls]
+    counts = list(by_url.values()) if any(by_url.values()) else [int(not failures[url]) for url in urls]
     return (
         SourceReport("swarm", total.swarm),
         *(
-            SourceReport(url, part, transfer.failures.get(url, 0))
+            SourceReport(url, part, failures[url])
             for url, part in zip(urls, _split(total.mirror - copied, counts), strict=True)
         ),
         *(
@@ -162,6 +163,8 @@ def _pieces_checks(transfer: Transfer | None) -> tuple[Check, Check]:
     v1 = Check("pieces v1", Outcome.PASS, f"{detail}, SHA-1")
     if transfer.metainfo.info_hashes.v2 is None:
         return v1, _no_pieces("v2", "it was completed in the v1 swarm")
+    if not transfer.checks_v2:
+        return v1, _no_pieces("v2", "mirrors alone brought them: SHA-1 checked each, SHA-256 the whole file")
     return v1, Check("pieces v2", Outcome.PASS, f"{detail}, SHA-256")
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import TransferConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.feed import MirrorFeed
     from ossdist.transfer.job import TransferJob
     from ossdist.transfer.metainfo import Metainfo
     from ossdist.transfer.session import PeerStatus, Session, Torrent, TorrentEvent, TorrentStatus
@@ -63,6 +64,8 @@ class Transfer:
         failures: How often each tracker and web seed failed.
         state_kept: The state for resuming describes the files as they were when the swarm was left.
         more: Notified whenever more bytes are verified.
+        feed: The mirrors that are asked beside, or instead of, the swarm.
+        checks_v2: A hybrid's pieces were checked by SHA-256 too.
     """
 
     session: Session
@@ -77,6 +80,8 @@ class Transfer:
     status: TorrentStatus | None = None
     failures: dict[str, int] = field(default_factory=dict[str, int])
     state_kept: bool = False
+    feed: MirrorFeed | None = None
+    checks_v2: bool = True
     _torrent: Torrent | None = None
     _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
@@ -128,6 +133,8 @@ class Transfer:
     async def _leave(self, torrent: Torrent, *, keep_state: bool) -> None:
         self._left_a_swarm = True
         self.state_kept = False
+        if self.feed is not None:
+            await self.feed.end()
         try:
             # The v1 swarm's state would not fit the hybrid's torrent; the next try checks the files instead.
             if keep_state and self.swarm is Swarm.HYBRID:
@@ -169,6 +176,22 @@ class Transfer:
         return self._verified.verified_until(file, position)
 
     @property
+    def bytes_from_mirrors(self) -> dict[str, int]:
+        """Payload from each mirror so far, by its address: what came through web seeds, and what was fetched here."""
+        found = {url: self.tally.by_source.get(url, 0) for url in self.job.web_seeds}
+        if self.feed is not None:
+            found |= {url: mirror.bytes for url, mirror in self.feed.mirrors.items()}
+        return found
+
+    @property
+    def mirror_failures(self) -> dict[str, int]:
+        """How often each mirror failed."""
+        found = {url: self.failures.get(url, 0) for url in self.job.web_seeds}
+        if self.feed is not None:
+            found |= {url: mirror.failures for url, mirror in self.feed.mirrors.items()}
+        return found
+
+    @property
     def reused_bytes(self) -> int:
         """What was on disk when the transfer began."""
         return self._initial_bytes or 0
@@ -197,7 +220,7 @@ class Transfer:
                 resume_peers=self.job.find_peers,
             )
         )
-        self._torrent = torrent
+        self._torrent, self.checks_v2 = torrent, torrent.checks_v2
         return torrent
 
     async def _save_resume(self, torrent: Torrent) -> None:
@@ -224,6 +247,7 @@ class Transfer:
                 if status.bytes_done >= status.bytes_total and status.state is TorrentState.SEEDING:
                     await self._note_all_verified()
                     return None
+                self._feed_mirrors(torrent, status)
                 now_s = self.clock.monotonic_s()
                 seen = Observation(
                     now_s,
@@ -232,12 +256,14 @@ class Transfer:
                     checking=status.state is TorrentState.CHECKING,
                     hopeless=self._hopeless(status),
                 )
-                watch, decision = step(watch, seen, self.config, can_switch=len(self.job.torrents) > 1)
+                watch, decision = step(
+                    watch, seen, self.config, can_switch=len(self.job.torrents) > 1 and self._peers_possible
+                )
                 if isinstance(decision, Switch):
                     self.on_event(events.SwarmSwitched(decision.swarm.value, decision.reason))
                     return watch
                 if isinstance(decision, GiveUp):
-                    raise exhausted(self.job, status, self._notes, peers=self._peers, waited_s=decision.waited_s)
+                    raise exhausted(self.job, status, self._all_notes, peers=self._peers, waited_s=decision.waited_s)
                 if now_s >= next_save_s:
                     await self._save_resume_if_possible(torrent)
                     next_save_s = now_s + self.config.resume_save_s
@@ -251,8 +277,28 @@ class Transfer:
 
     def _hopeless(self, status: TorrentStatus) -> bool:
         """Nobody is left to ask, and nobody can come."""
-        alone = self.job.names_mirrors_alone and not self.session.listen_port and not status.peers
-        return alone and self._resting.all_banned(self.job.web_seeds)
+        if self._peers_possible or status.peers or not self._resting.all_banned(self.job.web_seeds):
+            return False
+        return self.feed is None or (self.feed.hopeless and status.state is not TorrentState.CHECKING)
+
+    @property
+    def _peers_possible(self) -> bool:
+        return not self.job.names_mirrors_alone or self.session.listen_port > 0
+
+    @property
+    def _all_notes(self) -> dict[str, str]:
+        if self.feed is None:
+            return self._notes
+        mirrors = {url: mirror.note or "gave nothing" for url, mirror in self.feed.mirrors.items()}
+        return self._notes | mirrors | self.feed.excluded
+
+    def _feed_mirrors(self, torrent: Torrent, status: TorrentStatus) -> None:
+        """Has mirrors asked, as far as they are needed; not before what is on disk was checked."""
+        if self.feed is None or self._verified is None or status.state is TorrentState.CHECKING:
+            return
+        if not self.feed.feeding:
+            self.feed.begin(torrent, self.metainfo, self._verified.have, peers_possible=self._peers_possible)
+        self.feed.look(bytes_from_peers=self.tally.total(PeerKind.PEER))
 
     async def _follow_events(
         self, torrent: Torrent, next_event: Callable[[], Awaitable[TorrentEvent]], *, until_s: float
@@ -272,6 +318,8 @@ class Transfer:
         match event:
             case PieceVerified(index) if self._verified is not None:
                 self._verified.add(index)
+                if self.feed is not None:
+                    self.feed.note_piece(index)
                 await self._notify()
             case CheckingDone() | EventsLost():
                 await self._catch_up(torrent)
@@ -308,9 +356,10 @@ class Transfer:
                 done = self._initial_bytes - copied
                 self.on_event(events.Resumed(done, rechecked=not torrent.resumed, bytes_copied=copied))
         await self._choose_order(torrent, peers)
-        rate.note(self.clock.monotonic_s(), status.payload_download)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
         self._peers = len(peers) - mirrors
+        fed = self.feed.bytes if self.feed is not None else 0
+        rate.note(self.clock.monotonic_s(), status.payload_download + fed)
         self.on_event(
             events.Progress(
                 bytes_done=status.bytes_done,
@@ -318,9 +367,9 @@ class Transfer:
                 bytes_per_s=rate.bytes_per_s,
                 eta_s=rate.eta_s(status.bytes_total - status.bytes_done),
                 peers=self._peers,
-                mirrors=mirrors,
+                mirrors=mirrors + (self.feed.active if self.feed is not None else 0),
                 bytes_from_peers=self.tally.total(PeerKind.PEER),
-                bytes_from_mirrors=self.tally.total(PeerKind.WEB_SEED),
+                bytes_from_mirrors=self.tally.total(PeerKind.WEB_SEED) + fed,
             )
         )
         return status
@@ -356,7 +405,10 @@ class Transfer:
 
     async def _catch_up(self, torrent: Torrent) -> None:
         if self._verified is not None:
-            self._verified.replace(await torrent.pieces())
+            pieces = await torrent.pieces()
+            self._verified.replace(pieces)
+            if self.feed is not None and self.feed.feeding:
+                self.feed.replace(pieces)
             await self._notify()
 
     async def _note_all_verified(self) -> None:

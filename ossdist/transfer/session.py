@@ -1,7 +1,7 @@
 """What a BitTorrent session must be able to do, and the values that it speaks in.
 
-Two implementations pass the same contract tests: `ossdist.swarm.LibtorrentSession`, which talks to the world,
-and `ossdist.sim.MemorySession`, whose network is in memory.
+Three implementations pass the same contract tests: `ossdist.swarm.LibtorrentSession`, which talks to the world,
+`ossdist.sim.MemorySession`, whose network is in memory, and `ossdist.store.disk_session.DiskSession`, which has none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
@@ -291,6 +291,19 @@ TorrentEvent = (
 # --- the protocols ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class PieceDemand:
+    """What peers are doing about pieces that are missing.
+
+    Attributes:
+        requested: Pieces of which blocks were asked for.
+        lacking: Pieces that no connected peer has; empty if no peer is connected.
+    """
+
+    requested: frozenset[int] = frozenset()
+    lacking: tuple[int, ...] = ()
+
+
 class Torrent(Protocol):
     """One torrent in a session.
 
@@ -335,13 +348,37 @@ class Torrent(Protocol):
         """Stops using a web seed."""
         ...
 
-    async def add_piece(self, index: int, data: bytes) -> None:
-        """Hands in a piece from elsewhere; `PieceVerified` or `PieceFailed` tells what came of it.
+    @property
+    def checks_v2(self) -> bool:
+        """A hybrid's pieces are checked by their SHA-256 hashes too, not by their SHA-1 hashes alone."""
+        ...
 
-        One that is here already is left alone, without an event.
+    async def add_pieces(self, first: int, data: bytes | bytearray | memoryview) -> tuple[bool, ...]:
+        """Hands in pieces from elsewhere; `PieceVerified` tells of each when it is here.
+
+        A wrong one, and one that is here already, is left alone, without an event.
+
+        Args:
+            first: The first one.
+            data: Their bytes, one after the other; they must not change before this returns.
+
+        Returns:
+            Of each whether its bytes are right; of one that is here already nobody looks.
 
         Raises:
-            ValueError: There is no such piece, or it has another length.
+            ValueError: There is no such piece, or the last one has another length.
+        """
+        ...
+
+    async def demand(self) -> PieceDemand:
+        """What peers are doing about pieces that are missing."""
+        ...
+
+    async def claim(self, pieces: Collection[int]) -> None:
+        """Tells which pieces somebody else is fetching: peers are asked for all others first.
+
+        Args:
+            pieces: All of them; those of the last call that are not among them are claimed no more.
         """
         ...
 

@@ -34,6 +34,11 @@ class VerifiedPieces:
         self._have[:] = b"\1" * len(self._have)
 
     @property
+    def have(self) -> tuple[bool, ...]:
+        """Which pieces are verified."""
+        return tuple(map(bool, self._have))
+
+    @property
     def total(self) -> int:
         """Bytes of all verified pieces, at most the torrent's."""
         return min(self._metainfo.total, self._have.count(1) * self._metainfo.piece_length)

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossdist.errors import SwarmError
-from ossdist.sim import resume
 from ossdist.sim.magnet import info_hashes_in
 from ossdist.sim.picker import PiecePicker
-from ossdist.sim.pieces import PieceStore, spans
+from ossdist.store import resume
+from ossdist.store.piece_store import PieceStore
 from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo, TorrentFile
+from ossdist.transfer.spans import spans
 
 V1, V2 = "12" * 20, "ab" * 32
 

@@ -18,7 +18,16 @@ from ossdist.transfer.session import (
     TorrentState,
 )
 from tests.programs.payload import tree_digests
-from tests.swarm.worlds import DEADLINE_S, contract, events_until, partial, pieces_in, until_checked, until_finished
+from tests.swarm.worlds import (
+    DEADLINE_S,
+    add_piece,
+    contract,
+    events_until,
+    partial,
+    pieces_in,
+    until_checked,
+    until_finished,
+)
 from tests.torrents import NAME, damage, several, single
 
 if TYPE_CHECKING:
@@ -122,10 +131,9 @@ async def test_a_wrong_piece_from_elsewhere_is_refused(world: World) -> None:
     payload = single(world.new_folder())
     _, torrent, _ = await partial(world, payload, range(1))
     with torrent.subscribe() as subscription:
-        await torrent.add_piece(3, bytes(payload.hybrid.piece_length))
-        assert await events_until(subscription, PieceFailed) == [PieceFailed(3)]
-        await torrent.add_piece(0, bytes(payload.hybrid.piece_length))  # it is here already
-        await torrent.add_piece(3, payload.piece(payload.hybrid, 3))
+        assert not await add_piece(torrent, 3, bytes(payload.hybrid.piece_length))
+        assert await add_piece(torrent, 0, bytes(payload.hybrid.piece_length))  # it is here already
+        assert await add_piece(torrent, 3, payload.piece(payload.hybrid, 3))
         assert await events_until(subscription, PieceVerified) == [PieceVerified(3)]
     assert [index for index, here in enumerate(await torrent.pieces()) if here] == [0, 3]
 
@@ -137,7 +145,7 @@ async def test_a_piece_that_cannot_be_is_the_callers_mistake(world: World) -> No
     last = payload.hybrid.num_pieces - 1
     for index, length in ((-1, 16384), (last + 1, 16384), (last, 16384), (3, 16383), (3, 0)):
         with pytest.raises(ValueError, match="piece"):
-            await torrent.add_piece(index, bytes(length))
+            await add_piece(torrent, index, bytes(length))
 
 
 # --- trouble ---------------------------------------------------------------------------------------------

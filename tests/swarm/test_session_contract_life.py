@@ -19,7 +19,7 @@ from ossdist.transfer.session import (
     TorrentState,
 )
 from tests.programs.payload import tree_digests
-from tests.swarm.worlds import DEADLINE_S, contract, events_until, until_checked, until_finished
+from tests.swarm.worlds import DEADLINE_S, add_piece, contract, events_until, until_checked, until_finished
 from tests.torrents import NAME, single
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def refuses_everything(torrent: Torrent, payload: Payload) -> None:
         lambda: torrent.connect(Address("127.0.0.1", 1)),
         lambda: torrent.add_web_seed("http://mirror.example/"),
         lambda: torrent.remove_web_seed("http://mirror.example/"),
-        lambda: torrent.add_piece(0, payload.piece(payload.hybrid, 0)),
+        lambda: add_piece(torrent, 0, payload.piece(payload.hybrid, 0)),
         lambda: torrent.set_sequential(enabled=True),
         lambda: torrent.prefer([True] * payload.hybrid.num_pieces),
         torrent.pause,
@@ -289,5 +289,5 @@ async def test_waiting_for_an_event_ends_in_time(world: World) -> None:
         await subscription.until(CheckingDone, timeout_s=DEADLINE_S)
         with pytest.raises(TimeoutError):
             await subscription.until(Finished, timeout_s=0.05)
-        await leech.add_piece(0, payload.piece(payload.hybrid, 0))
+        await add_piece(leech, 0, payload.piece(payload.hybrid, 0))
         assert await subscription.until(PieceVerified, timeout_s=DEADLINE_S) == PieceVerified(0)

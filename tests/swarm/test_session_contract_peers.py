@@ -20,7 +20,7 @@ from ossdist.transfer.session import (
     TorrentState,
 )
 from tests.programs.payload import tree_digests
-from tests.swarm.worlds import DEADLINE_S, contract, events_until, until_checked, until_finished
+from tests.swarm.worlds import DEADLINE_S, add_piece, contract, events_until, until_checked, until_finished
 from tests.torrents import damage, several, single
 
 if TYPE_CHECKING:
@@ -357,7 +357,7 @@ async def test_a_magnet_link_without_a_peer_waits(world: World) -> None:
     assert (status.bytes_done, status.bytes_total) == (0, 0)
     assert await leech.pieces() == ()
     with pytest.raises(ValueError, match="no piece 0"):
-        await leech.add_piece(0, b"")
+        await add_piece(leech, 0, b"")
     with pytest.raises(ValueError, match="no file 0"):
         await leech.rename(0, world.new_folder())
     assert await leech.resume_data()

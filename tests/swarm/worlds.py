@@ -202,6 +202,12 @@ def contract(
     return run
 
 
+async def add_piece(torrent: Torrent, index: int, data: bytes | bytearray) -> bool:
+    """Hands in one piece."""
+    (right,) = await torrent.add_pieces(index, data)
+    return right
+
+
 async def until_checked(torrent: Torrent) -> None:
     """Waits until what is on disk has been checked."""
     with torrent.subscribe() as subscription:
@@ -239,6 +245,6 @@ async def partial(world: World, payload: Payload, pieces: range) -> tuple[Sessio
     await until_checked(torrent)
     with torrent.subscribe() as subscription:
         for index in pieces:
-            await torrent.add_piece(index, payload.piece(payload.hybrid, index))
+            await add_piece(torrent, index, payload.piece(payload.hybrid, index))
             await subscription.until(PieceVerified, timeout_s=DEADLINE_S)
     return session, torrent, target

@@ -20,7 +20,7 @@ import libtorrent as lt
 
 from ossdist.client import Client
 from ossdist.clock import SystemClock
-from ossdist.config import ClientConfig, SwarmConfig, TransferConfig
+from ossdist.config import ClientConfig, MirrorConfig, SwarmConfig, TransferConfig
 from ossdist.mirrors.documents import FolderDocuments
 from ossdist.release import layout
 from ossdist.store.trust_file import TrustFile
@@ -50,10 +50,12 @@ def main() -> None:
     ours.add_argument("--root", type=Path, required=True)
     ours.add_argument("--name", required=True)
     ours.add_argument("--to", type=Path, required=True)
-    ours.add_argument("--peer", type=_address, action="append", required=True)
+    ours.add_argument("--peer", type=_address, action="append", default=[])
     ours.add_argument("--no-hash", action="store_true", help="without the whole-file hash")
     ours.add_argument("--download-bytes-per-s", type=int, default=0)
     ours.add_argument("--mirrors", action="store_true", help="use the release's mirrors too")
+    ours.add_argument("--no-peers", action="store_true", help="use them alone")
+    ours.add_argument("--web-seeds", action="store_true", help="let libtorrent ask them")
     bare.add_argument("--defaults", action="store_true", help="with libtorrent's own settings")
     for party in (bare, ours):
         party.add_argument("--stay", action="store_true", help="go on sharing until stdin ends")
@@ -151,7 +153,9 @@ async def run_ours(arguments: argparse.Namespace) -> None:
     config = ClientConfig(
         swarm=replace(LOCAL, listen=(str(arguments.listen),), download_bytes_per_s=arguments.download_bytes_per_s),
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
+        mirrors=MirrorConfig(web_seeds=arguments.web_seeds),
         mirrors_enabled=arguments.mirrors,
+        peers_enabled=not arguments.no_peers,
         seed_after=arguments.stay,
         state_folder=arguments.to.parent / "state",
     )
