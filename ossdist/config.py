@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ossdist.mirrors.sites import Place
+
 
 PUBLIC_DHT_NODES = ("dht.libtorrent.org:25401", "router.bittorrent.com:6881", "dht.transmissionbt.com:6881")
 """Run by the authors of libtorrent, by BitTorrent Inc. (BEP 5's implementer) and by the Transmission project."""
@@ -132,6 +134,9 @@ class MirrorConfig:
         prefer: Mirrors whose addresses begin like this come before all others.
         ban: Such mirrors are never asked.
         order: If there are any: such mirrors alone, in this order.
+        place: Where the client is; None to look its public address up, as soon as it is known.
+        geo_databases: MaxMind or DB-IP databases (City, Country, ASN); None for those in the usual places, an empty
+            tuple for none.
         at_once: From how many mirrors at a time.
         connections: To each of them.
         head_start_s: For so long peers are alone, if there may be any.
@@ -151,6 +156,8 @@ class MirrorConfig:
     prefer: tuple[str, ...] = ()
     ban: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    place: Place | None = None
+    geo_databases: tuple[Path, ...] | None = None
     at_once: int = 4
     connections: int = 2
     head_start_s: float = 1.0

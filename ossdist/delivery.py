@@ -148,7 +148,9 @@ class Delivery:
             on_event=self.on_event,
             swarm=swarm,
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
-            feed=self.payload_mirrors.feed(release, self.mirrors, self.on_event),
+            feed=await self.payload_mirrors.feed(
+                release, self.mirrors, public_address=self.session.public_address, on_event=self.on_event
+            ),
         )
 
     def _web_seeds(self) -> tuple[str, ...]:

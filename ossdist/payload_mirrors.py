@@ -6,15 +6,18 @@ import asyncio
 import logging
 import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
 
 from ossdist.errors import StorageError
 from ossdist.mirrors.feed import MirrorFeed
+from ossdist.mirrors.geo import GeoDatabases, client_place, country_place, place_of_host
 from ossdist.mirrors.health import HealthBook
 from ossdist.mirrors.ranges import HttpPool, HttpRanges
-from ossdist.mirrors.sites import NOWHERE, Place, Site
+from ossdist.mirrors.sites import NOWHERE, Serves, Site
 from ossdist.release import layout
 from ossdist.release.torrents import paths_in_torrent
 from ossdist.store.health_file import load_health, save_health
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ossdist.clock import Clock
-    from ossdist.config import ClientConfig
+    from ossdist.config import ClientConfig, MirrorConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.sites import Place
     from ossdist.release import model
 
 log = logging.getLogger(__name__)
@@ -46,54 +50,85 @@ class PayloadMirrors:
         self._health = HealthBook()
         self._pool = HttpPool(config.fetch)
         self._rng = random.SystemRandom()
+        self._geo: GeoDatabases | None = None
+        self._places: dict[str, Place] = {}
 
     async def __aenter__(self) -> Self:
-        if self._config.mirrors_enabled and self._config.mirrors.remember:
-            known = await asyncio.to_thread(load_health, self._path)
-            self._health = HealthBook(known, now=self._clock.now().timestamp())
+        if self._config.mirrors_enabled:
+            self._geo = await asyncio.to_thread(
+                GeoDatabases, self._config.mirrors.geo_databases, clock=self._clock
+            )  # fails if one that was given is of no use
+            if self._config.mirrors.remember:
+                known = await asyncio.to_thread(load_health, self._path)
+                self._health = HealthBook(known, now=self._clock.now().timestamp())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._pool.close()
+        if self._geo is not None:
+            self._geo.close()
         if self._config.mirrors_enabled and self._config.mirrors.remember and self._health.all:
             try:
                 await asyncio.to_thread(save_health, self._path, self._health.all)
             except (StorageError, OSError) as failure:
                 log.warning("what was learnt of mirrors is not kept: %s", failure)
 
-    def feed(self, release: model.Release, mirrors: Sequence[model.Mirror], on_event: OnEvent) -> MirrorFeed | None:
+    async def feed(
+        self,
+        release: model.Release,
+        mirrors: Sequence[model.Mirror],
+        *,
+        public_address: str | None,
+        on_event: OnEvent,
+    ) -> MirrorFeed | None:
         """What feeds a transfer of this release; None if no mirror shall be asked, or there is none.
 
         Args:
             release: It.
             mirrors: Copies of its channel's folder.
+            public_address: The client's, if it is known.
             on_event: Is told how it goes.
         """
         config = self._config
-        sites = [_site(mirror) for mirror in mirrors]
-        if not config.mirrors_enabled or config.mirrors.web_seeds or not sites:
+        if not config.mirrors_enabled or config.mirrors.web_seeds or not mirrors or self._geo is None:
             return None
         inside = paths_in_torrent(release)
         return MirrorFeed(
-            sites,
+            await asyncio.gather(*(self._site(mirror, self._geo) for mirror in mirrors)),
             paths={
                 inside[file.path]: layout.file_path(release.name, release.version, file.path) for file in release.files
             },
             fetcher=HttpRanges(self._pool, mirror_bytes_per_s=config.mirrors.mirror_bytes_per_s or math.inf),
-            config=config.mirrors,
+            config=self._patience(config.mirrors),
             health=self._health,
-            here=NOWHERE,
+            here=await asyncio.to_thread(client_place, config.mirrors.place, public_address, self._geo),
             clock=self._clock,
             rng=self._rng,
             on_event=on_event,
         )
 
+    async def _site(self, mirror: model.Mirror, geo: GeoDatabases) -> Site:
+        place = country_place(mirror.location) if mirror.location is not None else NOWHERE
+        host = urlsplit(mirror.url).hostname or ""
+        if geo.paths:  # without a database an address tells nothing
+            if host not in self._places:
+                self._places[host] = await place_of_host(host, geo)
+            place |= self._places[host]
+        return Site(
+            url=mirror.url,
+            place=place,
+            priority=mirror.priority,
+            weight=float(mirror.weight),
+            serves=Serves(mirror.serves),
+        )
+
+    def _patience(self, mirrors: MirrorConfig) -> MirrorConfig:
+        """Peers' head start must not be what exhausts a transfer."""
+        most_s = self._config.transfer.exhausted_after_s / 3
+        return replace(mirrors, head_start_s=min(mirrors.head_start_s, most_s))
+
     @property
     def _path(self) -> Path:
         return (self._config.state_folder or user_state_path("ossdist")) / "mirrors.json"
-
-
-def _site(mirror: model.Mirror) -> Site:
-    return Site(url=mirror.url, place=Place(country=mirror.location), priority=mirror.priority)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,15 @@ import _script
 from _progress import ProgressDisplay
 
 from ossdist import blocking
-from ossdist.config import ClientConfig
+from ossdist.config import ClientConfig, FetchConfig, MirrorConfig
+from ossdist.mirrors.geo import country_place
 from ossdist.release.report import Outcome
 from ossdist.upstream import UPSTREAM_SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ossdist.mirrors.sites import Place
     from ossdist.release.report import DownloadReport
     from ossdist.transfer.metainfo import Address
 
@@ -35,6 +38,16 @@ class _Arguments(_script.NetworkArguments):
     no_p2p: bool
     no_http: bool
     peer: list[Address]
+    prefer_mirror: list[str]
+    ban_mirror: list[str]
+    head_start: float
+    mirror_limit: float
+    target_rate: float | None
+    mirror_share: float
+    location: Place | None
+    geo_database: list[Path]
+    ca_bundle: Path | None
+    web_seeds: bool
 
 
 def _parse(argv: Sequence[str]) -> _Arguments:
@@ -59,15 +72,93 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument(
         "--peer", action="append", type=_script.peer_address, default=[], metavar="HOST:PORT", help="may be repeated"
     )
+    _add_mirror_arguments(parser)
     _script.add_network_arguments(parser)
     _script.add_json_argument(parser)
     return parser.parse_args(argv, namespace=_Arguments())
+
+
+def _add_mirror_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = MirrorConfig()
+    mirrors = parser.add_argument_group("mirrors")
+    mirrors.add_argument("--prefer-mirror", action="append", default=[], metavar="URL", help="before all others")
+    mirrors.add_argument("--ban-mirror", action="append", default=[], metavar="URL", help="never")
+    mirrors.add_argument(
+        "--head-start",
+        type=_number,
+        default=defaults.head_start_s,
+        metavar="S",
+        help="for so long peers are alone; default: %(default)s",
+    )
+    mirrors.add_argument(
+        "--target-rate", type=_number, metavar="BYTES", help="with so much a second from peers no mirror is asked"
+    )
+    mirrors.add_argument(
+        "--mirror-limit", type=_number, default=0.0, metavar="BYTES", help="the most that mirrors give a second"
+    )
+    mirrors.add_argument(
+        "--mirror-share",
+        type=_share,
+        default=defaults.most_share,
+        metavar="PART",
+        help="the most that they give of all, 0 to 1, while peers give something",
+    )
+    mirrors.add_argument("--location", type=_country, metavar="CC", help="the country where this machine is")
+    mirrors.add_argument(
+        "--geo-database",
+        action="append",
+        type=_script.file,
+        default=[],
+        metavar="FILE.mmdb",
+        help="default: those in /usr/share/GeoIP and the like",
+    )
+    mirrors.add_argument("--ca-bundle", type=_script.file, metavar="FILE.pem", help="certificates to trust")
+    mirrors.add_argument("--web-seeds", action="store_true", help="let libtorrent ask mirrors")
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return number
+
+
+def _share(text: str) -> float:
+    if _number(text) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 1")
+    return float(text)
+
+
+def _country(text: str) -> Place:
+    place = country_place(text)
+    if place.country is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no country's code of two letters")
+    return place
+
+
+def _mirror_config(args: _Arguments) -> MirrorConfig:
+    return MirrorConfig(
+        prefer=tuple(args.prefer_mirror),
+        ban=tuple(args.ban_mirror),
+        head_start_s=args.head_start,
+        target_bytes_per_s=args.target_rate,
+        bytes_per_s=args.mirror_limit,
+        most_share=args.mirror_share,
+        place=args.location,
+        geo_databases=tuple(args.geo_database) or None,
+        web_seeds=args.web_seeds,
+    )
 
 
 def _config(args: _Arguments) -> ClientConfig:
     return ClientConfig(
         swarm=_script.swarm_config(args),
         transfer=_script.transfer_config(args),
+        fetch=FetchConfig(ca_bundle=args.ca_bundle),
+        mirrors=_mirror_config(args),
         peers_enabled=not args.no_p2p,
         mirrors_enabled=not args.no_http,
         state_folder=args.state,

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import _script
+import msgspec
 
 from ossdist.errors import StorageError
 from ossdist.publisher import Published, Publisher
@@ -28,6 +29,7 @@ from ossdist.release import layout, model
 from ossdist.release.channel import Channel, ReleaseEntry, assemble, decode_channel, decode_page
 from ossdist.release.formats.filename import PackageName, parse_filename
 from ossdist.release.signing import GpgSigner
+from ossdist.release.wording import explain
 from ossdist.release_spec import ReleaseSpec, check_spec
 from ossdist.store.files import read_file
 from ossdist.store.trust_file import read_root
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_MIRROR_HELP = (
+    "a copy of CHANNEL_DIR, in one argument; keys: location (de), priority (1 is the best), weight (100 is ordinary), "
+    "serves (anybody, continent, country, network)"
+)
 _KEY_HELP = "signs what the root lets it: the 40 digits of a primary key's fingerprint, as `gpg -K` shows it"
 _UPSTREAM_HELP = "the signature of the project that made FILE (.asc, .sig): its users check it too"
 _UPSTREAM_KEY_HELP = "the key that it is by; your keyring holds it (gpg --import)"
@@ -54,7 +60,7 @@ class _Arguments(_script.Arguments):
     name: str | None
     version: str | None
     purl: str | None
-    mirror: list[str]
+    mirror: list[model.Mirror]
     tracker: list[str]
     depends: list[model.Dependency]
     upstream_signature: list[Path]
@@ -105,7 +111,9 @@ def _parse(argv: Sequence[str]) -> tuple[_Arguments, ReleaseSpec | None]:
     repeated.add_argument(
         "--key", action="append", type=_script.fingerprint, required=True, metavar="FPR", help=_KEY_HELP
     )
-    repeated.add_argument("--mirror", action="append", default=[], metavar="URL", help="a copy of CHANNEL_DIR")
+    repeated.add_argument(
+        "--mirror", action="append", type=_mirror, default=[], metavar="URL [KEY=VALUE ...]", help=_MIRROR_HELP
+    )
     repeated.add_argument("--tracker", action="append", default=[], metavar="URL", help="an announce address")
     repeated.add_argument(
         "--depends", action="append", type=_dependency, default=[], metavar="PURL [VERSIONS]", help="in one argument"
@@ -161,6 +169,18 @@ def _file_or_folder(text: str) -> Path:
     return _script.folder(text) if Path(text).is_dir() else _script.file(text)
 
 
+def _mirror(text: str) -> model.Mirror:
+    url, *settings = text.split()
+    found: dict[str, str | int] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        found[key] = int(value) if value.isascii() and value.isdecimal() else value
+    try:
+        return msgspec.convert({**found, "url": url}, type=model.Mirror)
+    except msgspec.ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {explain(error)}") from error
+
+
 def _dependency(text: str) -> model.Dependency:
     purl, _, versions = text.strip().partition(" ")
     return model.Dependency(purl=purl, versions=versions.strip())
@@ -179,7 +199,7 @@ def _spec(args: _Arguments) -> ReleaseSpec:
         version=version,
         files=files,
         purl=args.purl or (guess.purl if guess is not None and same else None),
-        mirrors=tuple(model.Mirror(url=url) for url in args.mirror),
+        mirrors=tuple(args.mirror),
         trackers=tuple(args.tracker),
         dependencies=tuple(args.depends),
         upstream_signatures=_upstream_signatures(args.upstream_signature, files),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ossdist import events
@@ -18,13 +17,14 @@ from ossdist.errors import MirrorError, MirrorFault
 from ossdist.mirrors import balance
 from ossdist.mirrors.fetching import RangeRequest
 from ossdist.mirrors.health import STANDING, Breaker, Sample, failed, succeeded
+from ossdist.mirrors.lane import Buffers, Lane, Mirror, Reader, sizes
 from ossdist.mirrors.ranking import Wishes, rank
 from ossdist.mirrors.work import Run, Work, run_pieces
 from ossdist.release import layout
-from ossdist.transfer.spans import Span, spans
+from ossdist.transfer.spans import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from ossdist.clock import Clock
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ossdist.mirrors.sites import Place, Site
     from ossdist.transfer.metainfo import Metainfo
     from ossdist.transfer.session import Torrent
+    from ossdist.transfer.spans import Span
 
 _MOST_WRONG = 2
 """A mirror that sends so many wrong pieces is not asked again in this transfer."""
@@ -45,60 +46,6 @@ _BATCH_S = 0.02
 
 _SMOOTH = 0.5
 """The part of the newest piece in a lane's rate."""
-
-
-@dataclass(eq=False, slots=True)
-class Mirror:
-    """A mirror in this transfer.
-
-    Attributes:
-        site: What is known of it.
-        bytes: What it gave of right pieces.
-        failures: How often it failed.
-        note: Why it failed last.
-        wrong: How many wrong pieces it sent.
-        ranged: It gives parts of files.
-        out: It is not asked any more in this transfer.
-        lanes: Its connections.
-    """
-
-    site: Site
-    bytes: int = 0
-    failures: int = 0
-    note: str = ""
-    wrong: int = 0
-    ranged: bool = True
-    out: bool = False
-    lanes: set[_Lane] = field(default_factory=set["_Lane"])
-
-
-@dataclass(eq=False, slots=True)
-class _Lane:
-    """A connection to a mirror.
-
-    Attributes:
-        number: Its own.
-        mirror: To which.
-        task: What drives it.
-        run: The pieces that it fetches now.
-        stream: The request that brings them.
-        rate: Bytes a second, smoothed.
-        verdict: Why its stream was stopped: what is wrong with the mirror.
-        cancelled: Its stream was stopped, though nothing is wrong with the mirror.
-        seen: How much its stream had brought when that changed last, and when that was.
-        window: How much its stream had brought, and when: the rate is taken from there.
-    """
-
-    number: int
-    mirror: Mirror
-    task: asyncio.Task[None] | None = None
-    run: Run | None = None
-    stream: RangeStream | None = None
-    rate: float | None = None
-    verdict: MirrorError | None = None
-    cancelled: bool = False
-    seen: tuple[int, float] = (0, 0.0)
-    window: tuple[int, float] = (0, 0.0)
 
 
 class MirrorFeed:
@@ -159,7 +106,7 @@ class MirrorFeed:
             most_share=config.most_share,
         )
         self._budget = 0.0
-        self._lanes: set[_Lane] = set()
+        self._lanes: set[Lane] = set()
         self._numbers = 0
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
@@ -274,7 +221,7 @@ class MirrorFeed:
 
     def _start(self, mirror: Mirror) -> None:
         self._numbers += 1
-        lane = _Lane(self._numbers, mirror)
+        lane = Lane(self._numbers, mirror)
         mirror.lanes.add(lane)
         self._lanes.add(lane)
         lane.task = asyncio.create_task(self._drive(lane))
@@ -306,7 +253,7 @@ class MirrorFeed:
 
     # --- one connection ----------------------------------------------------------------------------------
 
-    async def _drive(self, lane: _Lane) -> None:
+    async def _drive(self, lane: Lane) -> None:
         """Fetches one run after the other, until the mirror fails or everything is here."""
         try:
             while self._work.missing and not lane.mirror.out and not self._rests(lane.mirror):
@@ -329,7 +276,7 @@ class MirrorFeed:
     def _rests(self, mirror: Mirror) -> bool:
         return self._health[mirror.site.url].breaker(self._clock.now().timestamp()) is Breaker.OPEN
 
-    async def _next_run(self, lane: _Lane) -> Run | None:
+    async def _next_run(self, lane: Lane) -> Run | None:
         torrent, metainfo = self._torrent, self._metainfo
         if torrent is None or metainfo is None or not self._budget:
             return None
@@ -351,18 +298,18 @@ class MirrorFeed:
             await torrent.claim(self._work.taken)
         return run
 
-    def _help(self, lane: _Lane) -> Run | None:
+    def _help(self, lane: Lane) -> Run | None:
         if not lane.mirror.ranged or self._metainfo is None:
             return None
         length = self._metainfo.piece_length
         rates = {other.number: other.rate / length for other in self._lanes if other.rate}
         return self._work.help(lane.number, rates)
 
-    async def _fetch(self, lane: _Lane, run: Run) -> None:
+    async def _fetch(self, lane: Lane, run: Run) -> None:
         """Fetches a run, as far as it is wanted."""
         metainfo = self._metainfo
         assert metainfo is not None  # noqa: S101  # there are lanes only while there is a torrent
-        reader, buffers = _Reader(self, lane, run, metainfo), _Buffers()
+        reader, buffers = Reader(self, lane, run, metainfo), Buffers()
         checking: asyncio.Task[None] | None = None
         try:
             while self._budget and (index := self._work.next_piece(run)) is not None:
@@ -393,13 +340,13 @@ class MirrorFeed:
             finally:
                 self._changed.set()
 
-    def _batch(self, lane: _Lane, run: Run) -> int:
+    def _batch(self, lane: Lane, run: Run) -> int:
         """How many pieces to read in one go: one, unless they come so fast that each trip to a thread would count."""
         assert self._metainfo is not None  # noqa: S101  # there are lanes only while there is a torrent
         most = min(_BATCH_BYTES, (lane.rate or 0.0) * _BATCH_S)
         return max(1, min(run.left, int(most / self._metainfo.piece_length)))
 
-    async def _deliver(self, lane: _Lane, first: int, data: memoryview) -> None:
+    async def _deliver(self, lane: Lane, first: int, data: memoryview) -> None:
         """Has pieces checked, and kept if they are right.
 
         Raises:
@@ -407,9 +354,9 @@ class MirrorFeed:
         """
         torrent, metainfo, mirror = self._torrent, self._metainfo, lane.mirror
         assert metainfo is not None  # noqa: S101  # there was a torrent
-        sizes = _sizes(metainfo, first, len(data))
-        new = [not self._work.has(first + number) for number in range(len(sizes))]
-        right: Sequence[bool] = [False] * len(sizes)
+        parts = sizes(metainfo, first, len(data))
+        new = [not self._work.has(first + number) for number in range(len(parts))]
+        right: Sequence[bool] = [False] * len(parts)
         try:
             if torrent is None:
                 return
@@ -417,9 +364,9 @@ class MirrorFeed:
         finally:
             for number, good in enumerate(right):
                 self._work.landed(first + number, right=good)
-        for number, size in enumerate(sizes):
+        for number, size in enumerate(parts):
             if right[number] and new[number]:
-                mirror.bytes += size
+                mirror.bytes += sum(span.length for span in spans(metainfo, first + number))  # without padding
                 continue
             self.wasted_bytes += size
             if not right[number]:
@@ -443,13 +390,13 @@ class MirrorFeed:
         self._health[mirror.site.url] = failed(self._health[mirror.site.url], error.fault, error.reason, now=now)
         self._on_event(events.SourceFailed(mirror.site.url, error.reason))
 
-    def _note_rate(self, lane: _Lane, size: int, seconds: float) -> None:
+    def _note_rate(self, lane: Lane, size: int, seconds: float) -> None:
         rate = size / max(seconds, 1e-4)
         lane.rate = rate if lane.rate is None else lane.rate + _SMOOTH * (rate - lane.rate)
 
     # --- for the reader ----------------------------------------------------------------------------------
 
-    def request(self, lane: _Lane, span: Span, run: Run) -> RangeStream:
+    def request(self, lane: Lane, span: Span, run: Run) -> RangeStream:
         """The request for what a run needs of a file, from a span on."""
         assert self._metainfo is not None  # noqa: S101  # there are lanes only while there is a torrent
         until = min(run.end * self._metainfo.piece_length - span.file.offset, span.file.length)
@@ -468,7 +415,7 @@ class MirrorFeed:
         lane.seen = lane.window = (0, self._clock.monotonic_s())
         return stream
 
-    def note_request(self, lane: _Lane, stream: RangeStream, seconds: float) -> None:
+    def note_request(self, lane: Lane, stream: RangeStream, seconds: float) -> None:
         """A request was fulfilled."""
         url = lane.mirror.site.url
         if lane.mirror.wrong or self._rests(lane.mirror):
@@ -507,83 +454,3 @@ class MirrorFeed:
                 continue
             lane.verdict = MirrorError(lane.mirror.site.url, reason, fault=fault)
             stream.stop()
-
-
-class _Reader:
-    """Reads a run's pieces from one stream after the other: each file is a request of its own."""
-
-    def __init__(self, feed: MirrorFeed, lane: _Lane, run: Run, metainfo: Metainfo) -> None:
-        self._feed = feed
-        self._lane = lane
-        self._run = run
-        self._metainfo = metainfo
-        self._stream: RangeStream | None = None
-        self._at = (-1, -1)
-        self._seconds = 0.0
-
-    async def read(self, first: int, count: int, view: memoryview) -> None:
-        """Fills pieces; what no file covers is padding, all zeros (BEP 47)."""
-        done = 0
-        for span in _joined(self._metainfo, first, count):
-            here = (span.file.index, span.file_offset)
-            if self._stream is None or self._at != here:
-                await self.close()
-                self._stream = self._feed.request(self._lane, span, self._run)
-                await self._stream.open()
-                self._seconds = 0.0
-            begin_s = asyncio.get_running_loop().time()
-            await self._stream.read_into(view[span.piece_offset : span.piece_offset + span.length])
-            view[: span.piece_offset][done:] = bytes(max(0, span.piece_offset - done))
-            done = span.piece_offset + span.length
-            self._seconds += asyncio.get_running_loop().time() - begin_s
-            self._at = (span.file.index, span.file_offset + span.length)
-        view[done:] = bytes(len(view) - done)
-
-    async def close(self) -> None:
-        """Ends the present request."""
-        stream, self._stream, self._lane.stream = self._stream, None, None
-        if stream is None:
-            return
-        if stream.received_bytes and not self._lane.cancelled and self._lane.verdict is None:
-            self._feed.note_request(self._lane, stream, self._seconds)
-        await stream.close()
-
-
-class _Buffers:
-    """Two buffers in turn: one is being filled while the other is being checked."""
-
-    def __init__(self) -> None:
-        self._buffers = [bytearray(), bytearray()]
-
-    def next(self, size: int) -> memoryview:
-        """The one that has been checked, of that size."""
-        self._buffers.reverse()
-        if len(self._buffers[0]) < size:
-            self._buffers[0] = bytearray(size)
-        return memoryview(self._buffers[0])[:size]
-
-
-def _joined(metainfo: Metainfo, first: int, count: int) -> Iterator[Span]:
-    """The parts of files in consecutive pieces, each file's in one; offsets are from the first piece's begin."""
-    open_span: Span | None = None
-    for number in range(count):
-        for span in spans(metainfo, first + number):
-            moved = replace(span, piece_offset=span.piece_offset + number * metainfo.piece_length)
-            if open_span is None:
-                open_span = moved
-            elif open_span.file is span.file:
-                open_span = replace(open_span, length=open_span.length + span.length)
-            else:
-                yield open_span
-                open_span = moved
-    if open_span is not None:
-        yield open_span
-
-
-def _sizes(metainfo: Metainfo, first: int, total: int) -> list[int]:
-    """The sizes of consecutive pieces that together have so many bytes."""
-    sizes: list[int] = []
-    while total > 0:
-        sizes.append(metainfo.piece_size(first + len(sizes)))
-        total -= sizes[-1]
-    return sizes

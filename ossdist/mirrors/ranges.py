@@ -33,6 +33,9 @@ _CHUNK_BYTES = 1 << 20
 _LIMITED_CHUNK_BYTES = 16 << 10
 """Under a limit: small portions, so that the rate is even."""
 
+_SMALL_BYTES = 32 << 10
+_COLLECT_S = 0.005
+
 _MOST_STREAMS = 64
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
@@ -154,6 +157,9 @@ class HttpStream:
         position = 0
         while position < len(view):
             part = self._next(len(view) - position)
+            if len(part) < min(_SMALL_BYTES, len(view) - position):
+                # A slow line gives a packet at a time; a pause lets the system collect some.
+                self._stopped.wait(_COLLECT_S)
             view[position : position + len(part)] = part
             position += len(part)
             self.received_bytes += len(part)

@@ -22,6 +22,10 @@ _MOST_RANGE_BYTES = 64 << 20
 """The whole-file hash follows from the front: what a lane fetches far behind it waits to be hashed."""
 
 
+_LEAST_RANGE_BYTES = 256 << 10
+"""Every range costs a round trip."""
+
+
 @dataclass(slots=True)
 class Run:
     """Pieces that one lane fetches, in order.
@@ -201,5 +205,5 @@ def run_pieces(
         first_bytes: How much is asked for before the rate is known.
     """
     wish = first_bytes if rate_bytes_per_s is None else rate_bytes_per_s * range_s
-    part = missing_bytes / (2 * max(1, lanes))
+    part = max(_LEAST_RANGE_BYTES, missing_bytes / (2 * max(1, lanes)))
     return max(1, int(min(wish, part, _MOST_RANGE_BYTES) / piece_length))

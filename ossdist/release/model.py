@@ -124,18 +124,22 @@ class V1Torrent(Document, frozen=True, kw_only=True):
     piece_length: PieceLength
 
 
-class Mirror(Document, frozen=True, kw_only=True):
-    """A copy of the channel's folder that an HTTP server offers. Field names are Metalink's (RFC 5854).
+class Mirror(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """A copy of the channel's folder that an HTTP server offers. Its field names are Metalink's (RFC 5854).
 
     Attributes:
         url: Base address of the folder.
         location: ISO 3166-1 alpha-2 country, if known.
         priority: Lower is preferred, 1 is the best.
+        weight: Its part among mirrors of its priority that are as near, in percent of an ordinary one's; 0 for none.
+        serves: Whom it serves: anybody, or clients in its continent, country or network (autonomous system) alone.
     """
 
     url: Url
     location: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}\Z")] | None = None
     priority: Annotated[int, msgspec.Meta(ge=1, le=999_999)] = 1
+    weight: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 100
+    serves: Literal["anybody", "continent", "country", "network"] = "anybody"
 
 
 class Dependency(Document, frozen=True, kw_only=True):

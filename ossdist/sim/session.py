@@ -89,6 +89,11 @@ class MemorySession:
         """By which peers know it."""
         return self.host.peer_id
 
+    @property
+    def public_address(self) -> str | None:
+        """Its address in the network, if somebody can reach it there."""
+        return self.host.name if self.host.port else None
+
     async def add(self, request: AddTorrent) -> MemoryTorrent:
         """Starts on a torrent.
 

@@ -57,6 +57,11 @@ class DiskSession:
         """20 random bytes, which nobody sees."""
         return self._peer_id
 
+    @property
+    def public_address(self) -> str | None:
+        """None: it speaks to nobody who would know."""
+        return None
+
     async def add(self, request: AddTorrent) -> DiskTorrent:
         """Starts on a torrent.
 

@@ -101,8 +101,16 @@ class ListenFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PublicAddress:
+    """What peers, trackers or routers say that our address is."""
+
+    host: str
+
+
 Answer = (
-    DialFailed
+    PublicAddress
+    | DialFailed
     | ProtocolBroken
     | ResumeDataReady
     | ResumeDataFailed
@@ -254,4 +262,5 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.file_rename_failed_alert: lambda alert: FileRenameFailed(alert.index, alert.error.message()),
     lt.torrent_removed_alert: lambda _: TorrentRemoved(),
     lt.listen_failed_alert: _listen_failed,
+    lt.external_ip_alert: lambda alert: PublicAddress(alert.external_address),
 }

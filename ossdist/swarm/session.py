@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libtorrent as lt
 
 from ossdist.errors import SwarmError
-from ossdist.swarm.alerts import ListenFailed, Routed, TorrentRemoved, convert
+from ossdist.swarm.alerts import ListenFailed, PublicAddress, Routed, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
 from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
@@ -49,6 +49,7 @@ class LibtorrentSession:
         self._torrents: dict[str, LibtorrentTorrent] = {}
         self._listen_failures: list[ListenFailed] = []
         self._listen_port = 0
+        self._public_address: str | None = None
         self._peer_id = new_peer_id()
         self._closing: asyncio.Task[None] | None = None
         self._adding: set[asyncio.Task[LibtorrentTorrent]] = set()
@@ -85,6 +86,11 @@ class LibtorrentSession:
     def peer_id(self) -> bytes:
         """By which peers know it."""
         return self._peer_id
+
+    @property
+    def public_address(self) -> str | None:
+        """What others say that its address is."""
+        return self._public_address
 
     async def add(self, request: AddTorrent) -> LibtorrentTorrent:
         """Starts on a torrent.
@@ -203,6 +209,8 @@ class LibtorrentSession:
             case ListenFailed(interface, reason) as failure:
                 log.warning("cannot listen on %s: %s", interface, reason)
                 self._listen_failures.append(failure)
+            case PublicAddress(host):
+                self._public_address = host
             case EventsLost():
                 log.warning("libtorrent dropped alerts; reading the status instead")
                 self._lose_events()

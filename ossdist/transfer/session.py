@@ -442,6 +442,11 @@ class Session(Protocol):
         """By which peers know it (BEP 3): 20 bytes, new for every session."""
         ...
 
+    @property
+    def public_address(self) -> str | None:
+        """What others say that its address is; None as long as nobody has."""
+        ...
+
     async def add(self, request: AddTorrent) -> Torrent:
         """Starts on a torrent.
 

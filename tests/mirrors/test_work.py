@@ -217,3 +217,4 @@ def test_a_range_takes_a_few_seconds() -> None:
 def test_towards_the_end_ranges_shrink() -> None:
     assert pieces_at_once(rate_bytes_per_s=1e9, missing_bytes=80e6) == 10
     assert pieces_at_once(rate_bytes_per_s=1e9, missing_bytes=1e6) == 1
+    assert pieces_at_once(rate_bytes_per_s=1e9, missing_bytes=1e6, piece_length=16_384) == 16  # 256 KiB at least

@@ -126,6 +126,8 @@ async def test_for_people_it_says_where_the_bytes_came_from(tmp_path: Path, keys
     assert f"{len(CONTENT)} bytes" in done.out
     assert done.err.splitlines() == [
         f"tool 1.0: {len(CONTENT)} bytes",
+        "mirrors are asked: there are no peers to ask",
+        f"asking {mirror.url.rstrip('/')}",
         f"{tmp_path / 'to' / 'tool.bin'} is complete and verified",
     ]
 
