@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ossdist import events
 from ossdist.errors import MirrorError, MirrorFault
 from ossdist.mirrors import balance
+from ossdist.mirrors.choice import Candidate, mirrors_to_start
 from ossdist.mirrors.fetching import RangeRequest
-from ossdist.mirrors.health import STANDING, Breaker, Sample, failed, succeeded
+from ossdist.mirrors.health import MOST_WRONG, STANDING, Breaker, Sample, failed, succeeded
 from ossdist.mirrors.lane import Buffers, Lane, Mirror, Reader, sizes
 from ossdist.mirrors.ranking import Wishes, rank
 from ossdist.mirrors.work import Run, Work, run_pieces
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from ossdist.transfer.metainfo import Metainfo
     from ossdist.transfer.session import Torrent
     from ossdist.transfer.spans import Span
-
-_MOST_WRONG = 2
-"""A mirror that sends so many wrong pieces is not asked again in this transfer."""
 
 _BATCH_BYTES = 8 << 20
 _BATCH_S = 0.02
@@ -207,13 +205,19 @@ class MirrorFeed:
         if self._torrent is None or not self._budget or not self._work.missing:
             return
         now = self._clock.now().timestamp()
-        idle = [mirror for mirror in self.mirrors.values() if not mirror.lanes and not mirror.out]
-        rested = [mirror for mirror in idle if self._health[mirror.site.url].breaker(now) is not Breaker.OPEN]
-        ready = [mirror for mirror in rested if mirror.ranged]
-        if not ready and not self._lanes:
-            # The last resorts: who gives whole files alone, and who failed in an earlier run.
-            ready = rested[:1] or [mirror for mirror in idle if not mirror.failures][:1]
-        for mirror in ready[: max(0, self._config.at_once - self.active)]:
+        candidates = [
+            Candidate(
+                url=url,
+                breaker=self._health[url].breaker(now),
+                active=bool(mirror.lanes),
+                ranged=mirror.ranged,
+                failed=mirror.failures > 0,
+                out=mirror.out,
+            )
+            for url, mirror in self.mirrors.items()
+        ]
+        for url in mirrors_to_start(candidates, at_once=self._config.at_once):
+            mirror = self.mirrors[url]
             half_open = self._health[mirror.site.url].breaker(now) is not Breaker.CLOSED
             self._on_event(events.MirrorStarted(mirror.site.url))
             for _ in range(1 if half_open or not mirror.ranged else self._config.connections):
@@ -244,7 +248,7 @@ class MirrorFeed:
             self._health[url] = failed(
                 self._health[url], error.fault, error.reason, now=now, retry_after_s=error.retry_after_s
             )
-            mirror.out = mirror.out or error.fault in STANDING or mirror.wrong >= _MOST_WRONG
+            mirror.out = mirror.out or error.fault in STANDING or mirror.wrong >= MOST_WRONG
         self._on_event(events.SourceFailed(url, error.reason))
         for lane in mirror.lanes:
             lane.cancelled = True
@@ -381,7 +385,7 @@ class MirrorFeed:
         mirror.wrong += 1
         self._on_event(events.PieceRefused(index, metainfo.paths_in(index)))
         error = MirrorError(mirror.site.url, f"wrong data in piece {index}", fault=MirrorFault.WRONG_DATA)
-        if mirror.wrong >= _MOST_WRONG:
+        if mirror.wrong >= MOST_WRONG:
             raise error
         # The rest of the range is on its way already, and may be right: one flipped byte costs one piece.
         now = self._clock.now().timestamp()

@@ -46,6 +46,9 @@ STANDING = frozenset(
 )
 """Faults that somebody has to mend: asking again at once is of no use."""
 
+MOST_WRONG = 2
+"""A mirror that sends so many wrong pieces is not asked again in the same transfer."""
+
 _STANDING_PAUSE_S = 30.0
 _WRONG_DATA_PAUSE_S = 60.0
 

@@ -26,6 +26,7 @@ class RangedServer:
         fields: Of the head, beside those of the range.
         heads: What was asked.
         url: Its address.
+        handlers: One for each connection.
     """
 
     content: bytes
@@ -34,12 +35,12 @@ class RangedServer:
     fields: tuple[str, ...] = ()
     heads: list[str] = field(default_factory=list[str])
     url: str = ""
-    _handlers: set[asyncio.Task[None]] = field(default_factory=set["asyncio.Task[None]"])
+    handlers: set[asyncio.Task[None]] = field(default_factory=set["asyncio.Task[None]"])
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._handlers.add(task)
+        self.handlers.add(task)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while True:
@@ -62,10 +63,10 @@ class RangedServer:
         await writer.drain()
 
     async def close(self) -> None:
-        for task in self._handlers:
+        for task in self.handlers:
             task.cancel()
-        if self._handlers:
-            await asyncio.wait(self._handlers)
+        if self.handlers:
+            await asyncio.wait(self.handlers)
 
 
 @asynccontextmanager

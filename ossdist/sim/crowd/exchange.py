@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ossdist.sim.crowd.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from random import Random
 
     import simpy
@@ -205,6 +205,10 @@ class Exchange:
     def begin_round(self, peer: Peer) -> None:
         """Counts anew what each source sends to a peer."""
         peer.from_peers = {source: -self._moved(flow) for source, flow in peer.incoming.items()}
+
+    def moved_from(self, peer: Peer, sources: Sequence[int]) -> float:
+        """What has come of the pieces that are under way from some sources."""
+        return sum(self._moved(peer.incoming[source]) for source in sources if source in peer.incoming)
 
     def _begin(self, source: Peer, peer: Peer, after_s: float) -> Generator[simpy.Event, object, None]:
         yield self._env.timeout(after_s)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ossdist.sim.crowd.behaviour import Behaviour
     from ossdist.sim.crowd.fairness import Integers
     from ossdist.sim.crowd.pieces import Booleans
-    from ossdist.sim.crowd.policy import Watching
+    from ossdist.sim.crowd.policy import MirrorChoice, Watching
 
 
 @dataclass(slots=True)
@@ -48,6 +48,8 @@ class Peer:
         visits: How often it has come; what was begun in an earlier visit ends (see `is_here`).
         is_mirror: It is an HTTP mirror: it dials nobody, and serves all who ask.
         watching: Its production policy; None for who has everything from the start.
+        choice: The same for mirrors; None if there are none.
+        from_mirrors: Bytes from mirrors in pieces that have ended.
         neighbours: Who is connected, in the order of coming.
         bans: With whom it has nothing more to do.
         serving: Whom it serves, and the flow to each; None if there is nothing to send at the moment.
@@ -72,6 +74,8 @@ class Peer:
     banned: simpy.Event
     is_mirror: bool = False
     watching: Watching | None = None
+    choice: MirrorChoice | None = None
+    from_mirrors: float = 0.0
     online: bool = False
     visits: int = 0
     neighbours: dict[int, None] = field(default_factory=dict[int, None])

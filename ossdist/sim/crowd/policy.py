@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from ossdist.transfer.resting import RestingWebSeeds
+from ossdist.errors import MirrorFault
+from ossdist.mirrors import balance
+from ossdist.mirrors.choice import Candidate, mirrors_to_start
+from ossdist.mirrors.health import MOST_WRONG, HealthBook, Sample, failed, succeeded
+from ossdist.mirrors.ranking import Wishes, rank
 from ossdist.transfer.session import PeerKind
 from ossdist.transfer.shares import hashes, most_rivals
-from ossdist.transfer.tally import Tally
 from ossdist.transfer.watch import GiveUp, Observation, Swarm, WatchState, prefer_sequential, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
+    from random import Random
 
     from numpy.typing import NDArray
 
-    from ossdist.config import TransferConfig
+    from ossdist.config import MirrorConfig, TransferConfig
+    from ossdist.mirrors.sites import Site
     from ossdist.sim.crowd.pieces import Booleans
 
 
@@ -112,23 +117,16 @@ def peer_id(peer: int) -> bytes:
 
 
 class Watching:
-    """One client's `ossdist.transfer.watch` and `ossdist.transfer.resting`.
+    """One client's `ossdist.transfer.watch`.
 
     Args:
         config: When it acts.
-        mirrors: The addresses of its mirrors.
         now_s: Virtual time.
-
-    Attributes:
-        tally: What came from each mirror, by its address.
     """
 
-    def __init__(self, config: TransferConfig, mirrors: Sequence[str], *, now_s: float) -> None:
+    def __init__(self, config: TransferConfig, *, now_s: float) -> None:
         self._config = config
-        self._mirrors = tuple(mirrors)
         self._state = WatchState(Swarm.HYBRID, best_bytes=0, news_at_s=now_s, joined_at_s=now_s)
-        self._resting = RestingWebSeeds(config)
-        self.tally = Tally()
 
     def gives_up(self, bytes_done: int, *, now_s: float) -> bool:
         """One look: whether the transfer ends here. The model has one swarm of the bytes, not production's two."""
@@ -136,19 +134,75 @@ class Watching:
         self._state, decision = step(self._state, seen, self._config, can_switch=False)
         return isinstance(decision, GiveUp)
 
-    def mirror_failed(self, url: str, *, now_s: float, for_good: bool = False) -> None:
-        """A mirror refused, or sent wrong data."""
-        self._resting.take_out(url, self.tally, now_s=now_s, for_good=for_good)
-
-    def mirrors_to_ask_again(self, *, now_s: float) -> tuple[str, ...]:
-        """Mirrors that have rested long enough."""
-        return self._resting.put_back(self.tally, now_s=now_s)
-
-    def awake_mirrors(self) -> tuple[str, ...]:
-        """Mirrors that do not rest."""
-        return self._resting.awake(self._mirrors)
-
     def in_order(self, *, knows_leechers: bool, total_bytes: int) -> bool:
         """Whether it asks for pieces in order."""
         peers = (_LEECHER,) if knows_leechers else ()
-        return prefer_sequential(peers, total_bytes=total_bytes, mirrors=bool(self._mirrors))
+        return prefer_sequential(peers, total_bytes=total_bytes, mirrors=False)
+
+
+class MirrorChoice:
+    """One client's `ossdist.mirrors`: ranking, health, choice, and what peers are spared of.
+
+    Args:
+        config: How mirrors are asked.
+        sites: All that there are.
+        now_s: Virtual time.
+        rng: Draws lots.
+    """
+
+    def __init__(self, config: MirrorConfig, sites: Sequence[Site], *, now_s: float, rng: Random) -> None:
+        self._config = config
+        self._health = HealthBook()
+        self._order = rank(sites, Wishes(), {}, rng=rng).urls
+        self._out: set[str] = set()
+        self._wrong: dict[str, int] = {}
+        self._balance = balance.begin(_seen(now_s, 0.0, 0.0))
+        self._sparing = balance.BalanceConfig(
+            head_start_s=config.head_start_s,
+            target_bytes_per_s=config.target_bytes_per_s,
+            most_share=config.most_share,
+        )
+
+    def asked(self, *, now_s: float, bytes_from_peers: float, bytes_from_mirrors: float) -> bool:
+        """One look: whether mirrors are asked now. The model asks them at full speed, or not at all."""
+        seen = _seen(now_s, bytes_from_peers, bytes_from_mirrors)
+        self._balance, budget = balance.step(self._balance, seen, self._sparing)
+        return budget.bytes_per_s > 0
+
+    def to_start(self, active: AbstractSet[str], *, now_s: float) -> tuple[str, ...]:
+        """The mirrors to begin with, besides those that are being asked."""
+        candidates = [
+            Candidate(
+                url=url,
+                breaker=self._health[url].breaker(now_s),
+                active=url in active,
+                failed=self._health[url].failures > 0,
+                out=url in self._out,
+            )
+            for url in self._order
+        ]
+        return mirrors_to_start(candidates, at_once=self._config.at_once)
+
+    def failed(self, url: str, *, now_s: float, wrong_data: bool = False) -> None:
+        """A mirror refused, or sent a wrong piece; who does that twice is out."""
+        fault = MirrorFault.WRONG_DATA if wrong_data else MirrorFault.UNREACHABLE
+        self._health[url] = failed(self._health[url], fault, fault.value, now=now_s)
+        if wrong_data:
+            self._wrong[url] = self._wrong.get(url, 0) + 1
+            if self._wrong[url] >= MOST_WRONG:
+                self._out.add(url)
+
+    def gave(self, url: str, size: int, seconds: float, *, now_s: float) -> None:
+        """A mirror gave a piece."""
+        sample = Sample(connect_s=None, first_byte_s=0.0, body_bytes=size, body_s=seconds)
+        if url not in self._wrong:
+            self._health[url] = succeeded(self._health[url], sample, now=now_s)
+
+
+def _seen(now_s: float, bytes_from_peers: float, bytes_from_mirrors: float) -> balance.Seen:
+    return balance.Seen(
+        now_s=now_s,
+        peers_possible=True,  # nobody knows better before he has tried
+        bytes_from_peers=int(bytes_from_peers),
+        bytes_from_mirrors=int(bytes_from_mirrors),
+    )

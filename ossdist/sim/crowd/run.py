@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ossdist.config import TransferConfig
+from ossdist.mirrors.sites import Site
 from ossdist.sim.crowd.behaviour import Altruist
 from ossdist.sim.crowd.choking import Choking
 from ossdist.sim.crowd.exchange import Physics
@@ -130,7 +131,8 @@ def build(scenario: Scenario, *, seed: int, length: int) -> CrowdSwarm:
     for spec in scenario.mirrors:
         access = Access(spec.up_mbit * MBIT, spec.up_mbit * MBIT)
         where = numbers[spec.place] if spec.place else 0
-        swarm.add_mirror(spec.url, where, access, replace(Altruist(), poison=spec.wrong))
+        site = Site(url=spec.url, priority=spec.priority, weight=float(spec.weight))
+        swarm.add_mirror(site, where, access, replace(Altruist(), poison=spec.wrong))
         swarm.env.process(_break(swarm, spec))
     rng = Random(f"{seed} arrivals")  # noqa: S311 - a simulation
     for hosts in scenario.hosts:

@@ -112,6 +112,8 @@ class MirrorSpec(_Data, frozen=True, kw_only=True):
         place: Where it is; the first place if empty.
         down: When it does not answer: from, to, in seconds.
         wrong: The share of pieces that it gives wrong.
+        priority: Lower is preferred, 1 is the best.
+        weight: Its part among its equals, in percent of an ordinary one's.
     """
 
     url: str
@@ -119,6 +121,8 @@ class MirrorSpec(_Data, frozen=True, kw_only=True):
     place: str = ""
     down: tuple[tuple[Seconds, Seconds], ...] = ()
     wrong: Share = 0.0
+    priority: Annotated[int, msgspec.Meta(ge=1, le=999_999)] = 1
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
 class Release(_Data, frozen=True, kw_only=True):

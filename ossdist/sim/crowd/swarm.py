@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import simpy
 
-from ossdist.config import TransferConfig
+from ossdist.config import MirrorConfig, TransferConfig
 from ossdist.sim.crowd.behaviour import profile_of
 from ossdist.sim.crowd.choking import Choking
 from ossdist.sim.crowd.discovery import Discovery, Finder
@@ -17,7 +17,7 @@ from ossdist.sim.crowd.exchange import Chunk, Exchange, Physics
 from ossdist.sim.crowd.outcome import Outcome, Record
 from ossdist.sim.crowd.peer import Line, Peer
 from ossdist.sim.crowd.pieces import MOST_PIECES, PieceTable
-from ossdist.sim.crowd.policy import Shares, Watching
+from ossdist.sim.crowd.policy import MirrorChoice, Shares, Watching
 from ossdist.sim.crowd.resident import Resident
 from ossdist.sim.crowd.serving import Serving
 from ossdist.sim.crowd.trace import Trace
@@ -25,6 +25,7 @@ from ossdist.sim.crowd.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from ossdist.mirrors.sites import Site
     from ossdist.sim.crowd.behaviour import Behaviour
     from ossdist.sim.crowd.topology import Access, Topology
 
@@ -34,12 +35,12 @@ class Mirror:
     """An HTTP mirror.
 
     Attributes:
-        url: Its address.
+        site: What clients know of it.
         peer: Its row in the table of pieces.
         up: It answers.
     """
 
-    url: str
+    site: Site
     peer: Peer
     up: bool = True
 
@@ -53,6 +54,7 @@ class Rules:
         choking: Whom peers serve.
         discovery: How they find each other.
         transfer: When a transfer acts (production's own configuration).
+        mirrors: How mirrors are asked (production's own configuration).
         watch: Ask production's policy at all; without it no transfer gives up.
     """
 
@@ -60,6 +62,7 @@ class Rules:
     choking: Choking = field(default_factory=Choking)
     discovery: Discovery = field(default_factory=Discovery)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    mirrors: MirrorConfig = field(default_factory=MirrorConfig)
     watch: bool = True
 
 
@@ -102,6 +105,7 @@ class CrowdSwarm:
         self._hosts = 0
         self._finder = Finder(self.env, self.rng, rules.discovery, self)
         self._mirrors: dict[str, Mirror] = {}
+        self._mirror_rows: dict[int, Mirror] = {}
         self._open = 0
 
     @property
@@ -138,13 +142,14 @@ class CrowdSwarm:
                 self.pieces.fill(peer.number)
             self.env.process(Resident(self, peer).live(arrives_s))
 
-    def add_mirror(self, url: str, place: int, access: Access, behaviour: Behaviour) -> Mirror:
-        """Adds an HTTP mirror that all clients know, as a web seed (BEP 19)."""
+    def add_mirror(self, site: Site, place: int, access: Access, behaviour: Behaviour) -> Mirror:
+        """Adds an HTTP mirror that all clients know."""
         host, self._hosts = self._hosts, self._hosts + 1
         peer = self.new_peer(host, self._line(place, access, 1.0), behaviour)
         peer.is_mirror = True
         self.pieces.fill(peer.number)
-        self._mirrors[url] = mirror = Mirror(url, peer)
+        self._mirrors[site.url] = mirror = Mirror(site, peer)
+        self._mirror_rows[peer.number] = mirror
         return mirror
 
     def set_mirror(self, url: str, *, up: bool) -> None:
@@ -216,14 +221,17 @@ class CrowdSwarm:
         if record is not None:
             record.arrived_s = min(record.arrived_s, self.env.now)
         if downloads and self.rules.watch:
-            peer.watching = Watching(self.rules.transfer, tuple(self._mirrors), now_s=self.env.now)
+            peer.watching = Watching(self.rules.transfer, now_s=self.env.now)
+            if self._mirrors and peer.choice is None:
+                sites = [mirror.site for mirror in self._mirrors.values()]
+                peer.choice = MirrorChoice(self.rules.mirrors, sites, now_s=self.env.now, rng=self.rng)
             peer.in_order = peer.watching.in_order(knows_leechers=False, total_bytes=self.length)
             self.env.process(self._watch(peer))
         self._finder.join(peer)
         if peer.behaviour.slots:
             self.env.process(self.serving.serve(peer))
         if downloads:
-            self._ask_mirrors(peer, tuple(self._mirrors))
+            self._look_at_mirrors(peer)
 
     def leave(self, peer: Peer) -> None:
         """A peer takes part no more."""
@@ -243,10 +251,10 @@ class CrowdSwarm:
         """Who was waiting for something from this peer goes on; who has a place free gives it."""
         self.trace.note(self.env.now, b"piece", *chunk)
         source, peer = self.peers[chunk.source], self.peers[chunk.peer]
-        if source.is_mirror and peer.watching is not None:
-            url = next(url for url, mirror in self._mirrors.items() if mirror.peer is source)
-            tally = peer.watching.tally
-            tally.by_source[url] = tally.by_source.get(url, 0) + self.pieces.size(chunk.piece)
+        if source.is_mirror and peer.choice is not None:
+            size = self.pieces.size(chunk.piece)
+            peer.from_mirrors += size
+            peer.choice.gave(self._mirror_rows[source.number].site.url, size, 0.0, now_s=self.env.now)
         # This piece is the news; what else may be open again waits for the next round.
         self.serving.wake(peer, chunk.piece)
         self.serving.fill_places(peer)
@@ -256,7 +264,7 @@ class CrowdSwarm:
         self.trace.note(self.env.now, b"wrong", *chunk)
         source, peer = self.peers[chunk.source], self.peers[chunk.peer]
         if source.is_mirror:
-            self._mirror_fails(self._mirror_of(source), peer, for_good=True)
+            self._mirror_fails(self._mirror_rows[source.number], peer, wrong_data=True)
             return
         peer.bans.add(source.number)
         if source.number in peer.neighbours:
@@ -318,23 +326,44 @@ class CrowdSwarm:
             self._look_round(peer)
             for mirror in self._mirrors.values():
                 self.exchange.go_on(mirror.peer, peer)
-            self._ask_mirrors(peer, watching.mirrors_to_ask_again(now_s=self.env.now))
+            self._look_at_mirrors(peer)
 
-    def _ask_mirrors(self, peer: Peer, urls: Sequence[str]) -> None:
-        for url in urls:
+    def _look_at_mirrors(self, peer: Peer) -> None:
+        """Asks as many mirrors as production would, or none."""
+        if peer.choice is None:
+            return
+        now_s = self.env.now
+        rows = tuple(self._mirror_rows)
+        came = peer.from_mirrors + self.exchange.moved_from(peer, rows)
+        from_peers = max(0.0, self.exchange.bytes_here(peer) - came)
+        if not peer.choice.asked(now_s=now_s, bytes_from_peers=from_peers, bytes_from_mirrors=came):
+            for mirror in self._mirrors.values():
+                if peer.number in mirror.peer.serving:
+                    self.exchange.drop(mirror.peer, peer)
+            return
+        self._start_mirrors(peer)
+
+    def _start_mirrors(self, peer: Peer) -> None:
+        if peer.choice is None:
+            return
+        active = {
+            url
+            for url, mirror in self._mirrors.items()
+            if peer.number in mirror.peer.serving and peer.number not in mirror.peer.dropped
+        }
+        for url in peer.choice.to_start(active, now_s=self.env.now):
             mirror = self._mirrors[url]
             if mirror.up:
                 self.exchange.serve(mirror.peer, peer)
             else:
                 self._mirror_fails(mirror, peer)
 
-    def _mirror_fails(self, mirror: Mirror, peer: Peer, *, for_good: bool = False) -> None:
+    def _mirror_fails(self, mirror: Mirror, peer: Peer, *, wrong_data: bool = False) -> None:
         self.exchange.stop(mirror.peer, peer)
-        if peer.watching is not None:
-            peer.watching.mirror_failed(mirror.url, now_s=self.env.now, for_good=for_good)
-
-    def _mirror_of(self, peer: Peer) -> Mirror:
-        return next(mirror for mirror in self._mirrors.values() if mirror.peer is peer)
+        if peer.choice is not None:
+            peer.choice.failed(mirror.site.url, now_s=self.env.now, wrong_data=wrong_data)
+            if not wrong_data:
+                self._start_mirrors(peer)
 
     # --- the rest ----------------------------------------------------------------------------------------
 
