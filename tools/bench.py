@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import calibrate, flashcrowd, links, scale, simulator, startup, throughput, verify
+from tools.benchmarks import calibrate, flashcrowd, hybrid, links, scale, simulator, startup, throughput, verify
 
 if TYPE_CHECKING:
     from tools.benchmarks.report import Row
@@ -34,6 +34,8 @@ def main() -> None:
     benches.add_parser("startup", help=startup.__doc__)
     benches.add_parser("links", help=links.__doc__)
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
+    http = benches.add_parser("hybrid", help=hybrid.__doc__)
+    http.add_argument("--mib", type=int, default=1024, help="size of the file at full speed")
     model = benches.add_parser("calibrate", help=calibrate.__doc__)
     model.add_argument("--table", action="store_true", help="a Markdown table instead of JSON")
     costs = benches.add_parser("simulator", help=simulator.__doc__)
@@ -53,6 +55,8 @@ def main() -> None:
         work = simulator.run(plot=arguments.plot, log=_log)
     elif arguments.bench == "calibrate":
         work = calibrate.run(runs=arguments.runs, folder=arguments.folder, log=_log)
+    elif arguments.bench == "hybrid":
+        work = hybrid.run(size=arguments.mib * MIB, runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "flashcrowd":
         work = flashcrowd.run(runs=arguments.runs, folder=arguments.folder, log=_log)
     elif arguments.bench == "startup":
