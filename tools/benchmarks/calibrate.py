@@ -103,7 +103,7 @@ def simulate(crowd: Crowd, *, seed: int) -> tuple[list[float], float]:
     )
     behaviour = replace(Altruist(), slots=SwarmConfig().unchoke_slots)
     if crowd.mirror_link is not None:
-        swarm.add_mirror(mirror_address(), 0, _access(crowd.mirror_link), replace(Altruist(), slots=everybody))
+        swarm.add_mirror(Site(url=mirror_address()), 0, _access(crowd.mirror_link), replace(Altruist(), slots=everybody))
     for _ in range(crowd.seeds):
         swarm.add_host(0, _access(crowd.seed_link), behaviour, has_all=True)
     for _ in range(crowd.leechers):
