@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ossdist.config import SwarmConfig
+from ossdist.mirrors.sites import Site
 from ossdist.sim.crowd.behaviour import Altruist
 from ossdist.sim.crowd.discovery import Discovery
 from ossdist.sim.crowd.swarm import CrowdSwarm, Rules
@@ -103,7 +104,8 @@ def simulate(crowd: Crowd, *, seed: int) -> tuple[list[float], float]:
     )
     behaviour = replace(Altruist(), slots=SwarmConfig().unchoke_slots)
     if crowd.mirror_link is not None:
-        swarm.add_mirror(Site(url=mirror_address()), 0, _access(crowd.mirror_link), replace(Altruist(), slots=everybody))
+        mirror = replace(Altruist(), slots=everybody)
+        swarm.add_mirror(Site(url=mirror_address()), 0, _access(crowd.mirror_link), mirror)
     for _ in range(crowd.seeds):
         swarm.add_host(0, _access(crowd.seed_link), behaviour, has_all=True)
     for _ in range(crowd.leechers):
