@@ -17,6 +17,7 @@ import pytest
 from ossdist.config import SwarmConfig
 from ossdist.errors import SwarmError
 from ossdist.swarm import LibtorrentSession
+from ossdist.swarm.alerts import PublicAddress, Routed
 from ossdist.swarm.settings import DISK_IO, everybody_is_global, settings
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import (
@@ -238,3 +239,12 @@ async def test_closing_ends_whoever_still_waits(tmp_path: Path) -> None:
     await asyncio.gather(session.close(), session.close())
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(outcome, bytes | SwarmError)
+
+
+@asynchronous
+async def test_what_others_say_of_its_address_is_its_public_address() -> None:
+    """No network here has a public address; so the news is what libtorrent's alert becomes."""
+    async with await LibtorrentSession.open(LOOPBACK) as session:
+        assert session.public_address is None
+        session._route(Routed((), PublicAddress("192.0.2.7")))  # pyright: ignore[reportPrivateUsage]
+        assert session.public_address == "192.0.2.7"
