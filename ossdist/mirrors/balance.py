@@ -134,6 +134,11 @@ def begin(seen: Seen) -> BalanceState:
     )
 
 
+def due_s(state: BalanceState, config: BalanceConfig) -> float:
+    """When to look at the latest, monotonic: the end of the head start; infinite once that is over."""
+    return state.began_s + config.head_start_s if state.phase is Phase.WAITING else float("inf")
+
+
 def step(state: BalanceState, seen: Seen, config: BalanceConfig) -> tuple[BalanceState, Budget]:
     """Looks once.
 

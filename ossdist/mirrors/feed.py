@@ -140,6 +140,11 @@ class MirrorFeed:
         return self._torrent is not None
 
     @property
+    def due_s(self) -> float:
+        """When `look` is to be called at the latest, monotonic; infinite if any time will do."""
+        return math.inf if self._balance is None else balance.due_s(self._balance, self._balance_config)
+
+    @property
     def bytes(self) -> int:
         """What mirrors gave of right pieces."""
         return sum(mirror.bytes for mirror in self.mirrors.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -269,7 +270,9 @@ class Transfer:
                     next_save_s = now_s + self.config.resume_save_s
                 for url in self._resting.put_back(self.tally, now_s=now_s):
                     await torrent.add_web_seed(url)
-                await self._follow_events(torrent, subscription.next, until_s=now_s + self.config.poll_s)
+                due_s = self.feed.due_s if self.feed is not None else math.inf
+                until_s = min(now_s + self.config.poll_s, max(now_s, due_s))
+                await self._follow_events(torrent, subscription.next, until_s=until_s)
 
     def _prefer_sequential(self, peers: Iterable[PeerStatus]) -> bool:
         total = self.job.torrents[self.swarm].total

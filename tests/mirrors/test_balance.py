@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossdist.mirrors.balance import BalanceConfig, BalanceState, Phase, Seen, begin, step
+from ossdist.mirrors.balance import BalanceConfig, BalanceState, Phase, Seen, begin, due_s, step
 
 MB = 1e6
 POLL_S = 0.5
@@ -71,6 +71,16 @@ def test_peers_have_a_head_start() -> None:
     assert line.from_mirrors == 0
     assert line.go(0.5) is Phase.HELPING
     assert "1.0 MB/s" in line.causes[0]
+
+
+def test_the_end_of_the_head_start_is_a_time_to_look() -> None:
+    config = BalanceConfig(head_start_s=1.3)
+    line = Line(config, peers=1 * MB)
+    line.go(POLL_S)
+    assert line.state is not None
+    assert due_s(line.state, config) == pytest.approx(101.3)
+    line.go(2.0)
+    assert math.isinf(due_s(line.state, config))
 
 
 def test_peers_who_give_nothing_are_not_waited_for() -> None:
