@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from ossdist.transfer.session import Torrent
     from ossdist.transfer.spans import Span
 
+_TAIL_S = 0.3
+"""What peers bring within so long is left to them at the end."""
+
 _BATCH_BYTES = 8 << 20
-_BATCH_S = 0.02
+_BATCH_S = 0.05
 """Pieces that come within so long are read, checked and written in one go."""
 
 _SMOOTH = 0.5
@@ -104,6 +107,7 @@ class MirrorFeed:
             most_share=config.most_share,
         )
         self._budget = 0.0
+        self._seen_s, self._seen_bytes, self._peers_bytes_per_s = -math.inf, 0, 0.0
         self._lanes: set[Lane] = set()
         self._numbers = 0
         self._changed = asyncio.Event()
@@ -192,6 +196,10 @@ class MirrorFeed:
         )
         if self._balance is None:
             self._balance = balance.begin(seen)
+        elapsed_s = now_s - self._seen_s
+        if elapsed_s > 0:
+            self._peers_bytes_per_s = (bytes_from_peers - self._seen_bytes) / elapsed_s
+        self._seen_s, self._seen_bytes = now_s, bytes_from_peers
         self._balance, budget = balance.step(self._balance, seen, self._balance_config)
         if budget.cause:
             self._on_event(events.MirrorsSwitched(budget.bytes_per_s > 0, budget.cause))
@@ -303,9 +311,20 @@ class MirrorFeed:
             return self._work.take(lane.number, most) or self._help(lane)
         demand = await torrent.demand()
         run = self._work.take(lane.number, most, busy=demand.requested, first=demand.lacking) or self._help(lane)
+        if run is None and demand.requested and lane.rate and self._peers_are_slow:
+            # Nothing is left but what peers are sending: who has nothing else to do need not wait for them.
+            run = self._work.take(lane.number, most)
         if run is not None:
             await torrent.claim(self._work.taken)
         return run
+
+    @property
+    def _peers_are_slow(self) -> bool:
+        """What is missing would keep peers busy for a while."""
+        if self._metainfo is None:
+            return False
+        missing = self._work.missing * self._metainfo.piece_length
+        return missing > self._peers_bytes_per_s * _TAIL_S
 
     def _help(self, lane: Lane) -> Run | None:
         if not lane.mirror.ranged or self._metainfo is None:

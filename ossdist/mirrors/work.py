@@ -57,7 +57,7 @@ class Work:
 
     Args:
         pieces: How many there are.
-        from_end: Take the last pieces first: peers are asked for the first ones.
+        from_end: Take the last pieces of the longest run first: peers are asked for the first ones.
     """
 
     def __init__(self, pieces: int, *, from_end: bool = False) -> None:
@@ -111,10 +111,12 @@ class Work:
             gap = free.find(0, start)
             end = min(start + most, len(free) if gap < 0 else gap)
         else:
-            end = free.rfind(1) + 1
-            if not end:
+            # Peers who ask for rare pieces first leave holes: the longest run spares requests.
+            longest = max(bytes(free).split(b"\0"), key=len)
+            if not longest:
                 return None
-            start = max(free.rfind(0, 0, end) + 1, end - most)
+            end = free.rfind(longest) + len(longest)
+            start = max(end - len(longest), end - most)
         self._taken[start:end] = b"\1" * (end - start)
         run = self._runs[lane] = Run(lane, start, end, start)
         return run

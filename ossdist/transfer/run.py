@@ -276,7 +276,8 @@ class Transfer:
 
     def _prefer_sequential(self, peers: Iterable[PeerStatus]) -> bool:
         total = self.job.torrents[self.swarm].total
-        return prefer_sequential(peers, total_bytes=total, mirrors=bool(self.job.web_seeds))
+        asked = self.feed is not None and self.feed.active > 0  # from the end, so that both meet
+        return prefer_sequential(peers, total_bytes=total, mirrors=asked or bool(self.job.web_seeds))
 
     def _hopeless(self, status: TorrentStatus) -> bool:
         """Nobody is left to ask, and nobody can come."""

@@ -51,6 +51,10 @@ def test_beside_peers_the_end_comes_first() -> None:
     assert taken(work.take(2, 3, busy=[6, 5])) == range(2, 5)
 
 
+def test_beside_peers_the_longest_run_comes_first() -> None:
+    assert taken(Work(20, from_end=True).take(1, 4, busy=[15, 18])) == range(11, 15)
+
+
 def test_what_peers_are_sending_is_left_to_them() -> None:
     work = Work(3)
     assert work.take(1, 3, busy=[0, 1, 2]) is None
