@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import MirrorError, MirrorFault
+from ossdist.errors import MirrorError, MirrorFault, SwarmError
 from ossdist.mirrors import balance
 from ossdist.mirrors.choice import Candidate, mirrors_to_start
 from ossdist.mirrors.fetching import RangeRequest
@@ -22,6 +22,7 @@ from ossdist.mirrors.lane import Buffers, Lane, Mirror, Reader, sizes
 from ossdist.mirrors.ranking import Wishes, rank
 from ossdist.mirrors.work import Run, Work, run_pieces
 from ossdist.release import layout
+from ossdist.tasks import run_to_end
 from ossdist.transfer.spans import spans
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from ossdist.transfer.session import Torrent
     from ossdist.transfer.spans import Span
 
-_TAIL_S = 0.3
-"""What peers bring within so long is left to them at the end."""
+_TAIL_S = 0.05
+"""What peers bring within so long is left to them at the end. (They have more in their queues than what is missing.)"""
 
 _BATCH_BYTES = 8 << 20
 _BATCH_S = 0.05
@@ -361,10 +362,7 @@ class MirrorFeed:
             lane.run = None
             self._work.give_back(run)
             try:
-                if checking is not None:
-                    with contextlib.suppress(MirrorError):
-                        await asyncio.shield(checking)
-                await reader.close()
+                await run_to_end(_wind_up(reader, checking))
             finally:
                 self._changed.set()
 
@@ -482,3 +480,13 @@ class MirrorFeed:
                 continue
             lane.verdict = MirrorError(lane.mirror.site.url, reason, fault=fault)
             stream.stop()
+
+
+async def _wind_up(reader: Reader, checking: asyncio.Task[None] | None) -> None:
+    """Lets pieces that have come be checked, and the connection go, whoever loses patience."""
+    try:
+        if checking is not None:
+            with contextlib.suppress(MirrorError, SwarmError):
+                await checking
+    finally:
+        await reader.close()

@@ -247,6 +247,8 @@ class Transfer:
                 status = await self._look(torrent, rate)
                 if status.bytes_done >= status.bytes_total and status.state is TorrentState.SEEDING:
                     await self._note_all_verified()
+                    if self.feed is not None:
+                        await self.feed.end()
                     return None
                 self._feed_mirrors(torrent, status)
                 now_s = self.clock.monotonic_s()
