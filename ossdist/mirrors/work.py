@@ -36,7 +36,6 @@ class Run:
         end: The piece behind the last one; it becomes less when somebody takes over the end.
         at: The piece that is being fetched.
         batch: How many pieces are being fetched in one go, from that one on.
-        double: Another lane fetches the same piece.
     """
 
     lane: int
@@ -44,7 +43,6 @@ class Run:
     end: int
     at: int
     batch: int = 1
-    double: bool = False
 
     @property
     def left(self) -> int:
@@ -129,7 +127,7 @@ class Work:
             rates: Pieces a second of each lane; who is not in it has not shown its rate yet.
         """
         mine = rates.get(lane)
-        runs = [run for run in self._runs.values() if run.lane != lane and run.left > 0 and not run.double]
+        runs = [run for run in self._runs.values() if run.lane != lane and run.left > 0 and not self._is_double(run)]
         if not runs:
             return None
         last = max(runs, key=lambda run: (_eta_s(run, rates), run.left))
@@ -141,9 +139,12 @@ class Work:
             return run
         if last.left > 1 or mine is None or _eta_s(last, rates) < _FASTER / mine:
             return None
-        last.double = True
-        run = self._runs[lane] = Run(lane, last.at, last.end, last.at, double=True)
+        run = self._runs[lane] = Run(lane, last.at, last.end, last.at)
         return run
+
+    def _is_double(self, run: Run) -> bool:
+        """Whether another lane fetches the same piece."""
+        return any(other is not run and other.at <= run.at < other.end for other in self._runs.values())
 
     # --- while it comes ----------------------------------------------------------------------------------
 
@@ -171,9 +172,6 @@ class Work:
         """A lane fetches no more of its run; what is missing is free again."""
         if self._runs.get(run.lane) is run:
             del self._runs[run.lane]
-        for other in self._runs.values():
-            if run.double and other.at == run.at:
-                other.double = False
         for index in range(run.at, run.end):
             self._free(index)
 

@@ -1,6 +1,6 @@
 """Measures a network from the inside; a program of its own, which runs in the lab's hosts.
 
-sink PORT                      takes TCP connections; a line with bytes, seconds and sender for each
+sink PORT                      takes TCP connections; a line with bytes, begin, seconds and sender for each
 send ADDRESS PORT BYTES        gives so many bytes to a sink
 echo PORT                      sends UDP packets back
 ping ADDRESS PORT COUNT BYTES  a line with the round trips in seconds, lost ones left out
@@ -29,7 +29,7 @@ def sink(port: int) -> None:
                     first_s = first_s or time.monotonic()
                     count += len(data)
                 seconds = time.monotonic() - first_s
-            print(json.dumps({"bytes": count, "seconds": seconds, "sender": sender}), flush=True)
+            print(json.dumps({"bytes": count, "begun_s": first_s, "seconds": seconds, "sender": sender}), flush=True)
 
 
 def send(address: str, port: int, count: int) -> None:

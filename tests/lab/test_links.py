@@ -41,7 +41,9 @@ def test_hosts_of_a_site_share_its_link(network: Network) -> None:
     for number in range(2):
         start(site.host(f"inside {number}"), "send", outside.address, PORT + number, 1_000_000)
     got = [received(sink) for sink in sinks]
-    assert sum(one.bytes for one in got) * 8 / max(one.seconds for one in got) < mbit(10) * BURST
+    # From the first byte of either to the last of either: on a busy machine one may begin well after the other.
+    seconds = max(one.begun_s + one.seconds for one in got) - min(one.begun_s for one in got)
+    assert sum(one.bytes for one in got) * 8 / seconds < mbit(10) * BURST
     assert transfer(site.host("a"), site.host("b"), 5_000_000).bps > mbit(
         20
     )  # what stays inside does not pass the link

@@ -23,11 +23,13 @@ class Received:
 
     Attributes:
         bytes: How much came.
+        begun_s: When the first byte came, by the machine's clock, which all hosts share.
         seconds: From the first byte to the last.
         sender: The address that it came from.
     """
 
     bytes: int
+    begun_s: float
     seconds: float
     sender: str
 
