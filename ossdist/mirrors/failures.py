@@ -64,6 +64,15 @@ def fault(error: BaseException) -> MirrorFault:
     return MirrorFault.UNREACHABLE
 
 
+def status_fault(status: int) -> MirrorFault:
+    """What kind of failure an HTTP status is, of those that say that there will be no such body."""
+    if status in {404, 410}:
+        return MirrorFault.NOT_FOUND
+    if status in {429, 503}:
+        return MirrorFault.BUSY
+    return MirrorFault.REFUSED if 400 <= status < 500 else MirrorFault.BROKEN
+
+
 def retry_after_s(value: str | None, date: str | None) -> float | None:
     """What a ``Retry-After`` field says (RFC 9110, section 10.2.3), in seconds; None if it says nothing.
 

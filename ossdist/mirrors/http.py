@@ -117,12 +117,10 @@ def refusal(url: str, response: requests.Response) -> MirrorError:
     """An answer whose status says that there will be no body of the kind that was asked for."""
     status = response.status_code
     reason = f"status {status} {shown(response.reason or '')}".rstrip()
-    if status in {404, 410}:
-        return MirrorError(url, reason, fault=MirrorFault.NOT_FOUND)
-    if status in {429, 503}:
-        retry_after_s = failures.retry_after_s(response.headers.get("Retry-After"), response.headers.get("Date"))
-        return MirrorError(url, reason, fault=MirrorFault.BUSY, retry_after_s=retry_after_s)
-    return MirrorError(url, reason, fault=MirrorFault.REFUSED if 400 <= status < 500 else MirrorFault.BROKEN)
+    fault, wait_s = failures.status_fault(status), None
+    if fault is MirrorFault.BUSY:
+        wait_s = failures.retry_after_s(response.headers.get("Retry-After"), response.headers.get("Date"))
+    return MirrorError(url, reason, fault=fault, retry_after_s=wait_s)
 
 
 def require_uncoded(url: str, response: requests.Response) -> None:

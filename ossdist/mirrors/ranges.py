@@ -133,7 +133,10 @@ class HttpStream:
         running = asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
         try:
             return await asyncio.shield(running)
-        except StoppedError:
+        except (StoppedError, MirrorError) as error:
+            if isinstance(error, MirrorError) and not self._stopped.is_set():
+                raise
+            # A connection that is shut down fails in many ways; none of them is the server's fault.
             raise MirrorError(self._request.url, "was stopped") from None
         except asyncio.CancelledError:
             self.stop()

@@ -10,13 +10,16 @@ in virtual time::
 
 from ossdist.sim.clock import LoopClock, run_virtual
 from ossdist.sim.network import MemoryNetwork, MemoryTracker, MemoryWebServer, Timing
+from ossdist.sim.ranges import MemoryRanges, MemoryStream
 from ossdist.sim.session import MemorySession
 from ossdist.sim.torrent import MemoryTorrent
 
 __all__ = [
     "LoopClock",
     "MemoryNetwork",
+    "MemoryRanges",
     "MemorySession",
+    "MemoryStream",
     "MemoryTorrent",
     "MemoryTracker",
     "MemoryWebServer",

@@ -139,6 +139,10 @@ class MemoryWebServer:
         refuses: It takes no connections.
         status: The HTTP status that it answers everything with, such as ``503 Service Unavailable``; empty for none.
         corrupt: Offsets in every file at which it serves a wrong byte.
+        ranged: It gives parts of files; otherwise the whole of them alone.
+        cut_after: Every answer ends after so many bytes; None if they do not.
+        silent_after: After so many bytes of every answer nothing more comes; None if it does.
+        served_bytes: What it has sent of files.
     """
 
     url: str
@@ -147,6 +151,23 @@ class MemoryWebServer:
     refuses: bool = False
     status: str = ""
     corrupt: frozenset[int] = frozenset()
+    ranged: bool = True
+    cut_after: int | None = None
+    silent_after: int | None = None
+    served_bytes: int = 0
+
+    def length_of(self, url: str) -> int:
+        """A file's length.
+
+        Raises:
+            ServerError: It answers with an error.
+        """
+        if self.status:
+            raise ServerError(self.status)
+        try:
+            return self._path(url).stat().st_size
+        except OSError:
+            raise ServerError("404 Not Found") from None
 
     def read(self, url: str, offset: int, length: int) -> bytes:
         """Answers a range request.
@@ -156,9 +177,8 @@ class MemoryWebServer:
         """
         if self.status:
             raise ServerError(self.status)
-        path = self.folder / unquote(url.removeprefix(self.url))
         try:
-            with path.open("rb") as stream:
+            with self._path(url).open("rb") as stream:
                 stream.seek(offset)
                 data = bytearray(stream.read(length))
         except OSError:
@@ -168,7 +188,11 @@ class MemoryWebServer:
         for at in self.corrupt:
             if offset <= at < offset + length:
                 data[at - offset] ^= 0xFF
+        self.served_bytes += length
         return bytes(data)
+
+    def _path(self, url: str) -> Path:
+        return self.folder / unquote(url.removeprefix(self.url))
 
 
 class ServerError(Exception):
