@@ -42,7 +42,9 @@ def mirrors_to_start(candidates: Sequence[Candidate], *, at_once: int) -> tuple[
     active = sum(candidate.active for candidate in candidates)
     idle = [candidate for candidate in candidates if not candidate.active and not candidate.out]
     rested = [candidate for candidate in idle if candidate.breaker is not Breaker.OPEN]
-    ready = [candidate for candidate in rested if candidate.ranged]
+    # Who failed last comes after all who did not: it would be asked again and again before the next one's turn.
+    ready = [candidate for candidate in rested if candidate.ranged and candidate.breaker is Breaker.CLOSED]
+    ready += [candidate for candidate in rested if candidate.ranged and candidate.breaker is Breaker.HALF_OPEN]
     if not ready and not active:
         # The last resorts: who gives whole files alone, and who failed in an earlier run.
         ready = rested[:1] or [candidate for candidate in idle if not candidate.failed][:1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ossdist.sim.links import PeerLink, WebSeedLink
 from ossdist.sim.network import address_of
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import (
+from ossdist.transfer.torrent_events import (
     PeerConnected,
     PeerDisconnected,
     TrackerFailed,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ossdist.sim.exchange import Exchange
     from ossdist.sim.network import MemoryNetwork
     from ossdist.transfer.metainfo import InfoHashes
-    from ossdist.transfer.session import TorrentEvent
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 REFUSED = "Connection refused"
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ossdist.sim.links import Counter, Link, PeerLink, SourceFailedError, WebSeedLink
 from ossdist.sim.picker import PiecePicker
-from ossdist.transfer.session import PeerBanned, PeerDisconnected, PieceDemand, PieceFailed, WebSeedFailed
+from ossdist.transfer.session import PieceDemand
+from ossdist.transfer.torrent_events import (
+    PeerBanned,
+    PeerDisconnected,
+    PieceFailed,
+    WebSeedFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from ossdist.sim.network import Host, MemoryNetwork
     from ossdist.store.piece_store import PieceStore
     from ossdist.transfer.metainfo import Address, Metainfo
-    from ossdist.transfer.session import TorrentEvent
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 
 class Owner(Protocol):

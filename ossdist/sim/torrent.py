@@ -13,17 +13,16 @@ from ossdist.sim.links import PeerLink, WebSeedLink
 from ossdist.store import resume
 from ossdist.store.piece_store import PieceStore
 from ossdist.transfer.metainfo import Metainfo
-from ossdist.transfer.session import (
+from ossdist.transfer.session import TorrentState, TorrentStatus
+from ossdist.transfer.spans import split_pieces
+from ossdist.transfer.subscription import Subscribers
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     Finished,
     MetadataReceived,
     PieceVerified,
     StorageFailed,
-    TorrentState,
-    TorrentStatus,
 )
-from ossdist.transfer.spans import split_pieces
-from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
     from ossdist.sim.network import Host, MemoryNetwork
     from ossdist.store.resume import ResumeState
     from ossdist.transfer.metainfo import Address, InfoHashes
-    from ossdist.transfer.session import AddTorrent, PeerStatus, PieceDemand, TorrentEvent
+    from ossdist.transfer.session import AddTorrent, PeerStatus, PieceDemand
     from ossdist.transfer.subscription import Subscription
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 
 class MemoryTorrent:

@@ -10,17 +10,15 @@ from ossdist.stoppable import in_thread
 from ossdist.store import resume
 from ossdist.store.piece_store import PieceStore
 from ossdist.tasks import run_to_end
-from ossdist.transfer.session import (
-    CheckingDone,
-    Finished,
-    PieceDemand,
-    PieceVerified,
-    StorageFailed,
-    TorrentState,
-    TorrentStatus,
-)
+from ossdist.transfer.session import PieceDemand, TorrentState, TorrentStatus
 from ossdist.transfer.spans import split_pieces
 from ossdist.transfer.subscription import Subscribers
+from ossdist.transfer.torrent_events import (
+    CheckingDone,
+    Finished,
+    PieceVerified,
+    StorageFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -28,8 +26,9 @@ if TYPE_CHECKING:
 
     from ossdist.store.resume import ResumeState
     from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
-    from ossdist.transfer.session import AddTorrent, PeerStatus, TorrentEvent
+    from ossdist.transfer.session import AddTorrent, PeerStatus
     from ossdist.transfer.subscription import Subscription
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 _NO_PEERS = "the session has no network: only pieces that are handed in come"
 

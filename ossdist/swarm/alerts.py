@@ -15,7 +15,7 @@ from ossdist.foreign_text import shown
 from ossdist.swarm.metainfo import metainfo_of
 from ossdist.swarm.snapshots import os_error_number
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import (
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     EventsLost,
     Finished,

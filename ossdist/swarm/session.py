@@ -24,7 +24,7 @@ from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_par
 from ossdist.swarm.torrent import LibtorrentTorrent
 from ossdist.tasks import run_to_end
 from ossdist.transfer.metainfo import Metainfo
-from ossdist.transfer.session import EventsLost
+from ossdist.transfer.torrent_events import EventsLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

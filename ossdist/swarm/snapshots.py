@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import libtorrent as lt
 
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import PeerKind, PeerStatus, PieceDemand, StorageFailed, TorrentState, TorrentStatus
+from ossdist.transfer.session import (
+    PeerKind,
+    PeerStatus,
+    PieceDemand,
+    TorrentState,
+    TorrentStatus,
+)
+from ossdist.transfer.torrent_events import StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -24,24 +24,28 @@ from ossdist.swarm.alerts import (
 )
 from ossdist.swarm.snapshots import StatusReader, file_path, peer_statuses, piece_demand
 from ossdist.swarm.webseeds import WebSeedAddresses
-from ossdist.transfer.session import (
+from ossdist.transfer.session import PeerKind, TorrentState
+from ossdist.transfer.subscription import Subscribers
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     EventsLost,
     MetadataReceived,
     PeerDisconnected,
-    PeerKind,
     StorageFailed,
     TorrentEvent,
-    TorrentState,
     WebSeedFailed,
 )
-from ossdist.transfer.subscription import Subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ossdist.transfer.metainfo import Address, InfoHashes
-    from ossdist.transfer.session import AddTorrent, PeerStatus, PieceDemand, TorrentStatus
+    from ossdist.transfer.session import (
+        AddTorrent,
+        PeerStatus,
+        PieceDemand,
+        TorrentStatus,
+    )
     from ossdist.transfer.subscription import Subscription
 
 _T = TypeVar("_T")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ossdist.transfer.job import TransferJob
-    from ossdist.transfer.session import StorageFailed, TorrentStatus
+    from ossdist.transfer.session import TorrentStatus
+    from ossdist.transfer.torrent_events import StorageFailed
 
 
 def exhausted(

@@ -14,23 +14,21 @@ from ossdist.tasks import run_to_end
 from ossdist.transfer.failures import exhausted, storage_error
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.resting import RestingWebSeeds
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
+from ossdist.transfer.shares import own_pieces
+from ossdist.transfer.tally import Tally
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     EventsLost,
     Finished,
     PeerBanned,
     PeerDisconnected,
-    PeerKind,
     PieceFailed,
     PieceVerified,
     StorageFailed,
-    TorrentState,
     TrackerFailed,
     WebSeedFailed,
 )
-from ossdist.transfer.shares import own_pieces
-from ossdist.transfer.tally import Tally
 from ossdist.transfer.verified import VerifiedPieces
 from ossdist.transfer.watch import GiveUp, Observation, Swarm, Switch, WatchState, prefer_sequential, step
 
@@ -43,7 +41,13 @@ if TYPE_CHECKING:
     from ossdist.mirrors.feed import MirrorFeed
     from ossdist.transfer.job import TransferJob
     from ossdist.transfer.metainfo import Metainfo
-    from ossdist.transfer.session import PeerStatus, Session, Torrent, TorrentEvent, TorrentStatus
+    from ossdist.transfer.session import (
+        PeerStatus,
+        Session,
+        Torrent,
+        TorrentStatus,
+    )
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from ossdist.transfer.session import EventsLost, TorrentEvent
+from ossdist.transfer.torrent_events import EventsLost, TorrentEvent
 
 if TYPE_CHECKING:
     from types import TracebackType

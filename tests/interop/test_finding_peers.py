@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ossdist.swarm import LibtorrentSession
 from ossdist.swarm.metainfo import make_torrents
 from ossdist.transfer.metainfo import Address, Metainfo
-from ossdist.transfer.session import AddTorrent, Finished, Torrent
+from ossdist.transfer.session import AddTorrent, Torrent
+from ossdist.transfer.torrent_events import Finished
 from tests.asynchronous import asynchronous
 from tests.channels import LOCAL, noise
 

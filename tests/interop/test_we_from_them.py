@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ossdist.swarm import LibtorrentSession, load_metainfo
-from ossdist.transfer.session import AddTorrent, Finished, MetadataReceived
+from ossdist.transfer.session import AddTorrent
+from ossdist.transfer.torrent_events import Finished, MetadataReceived
 from tests.asynchronous import asynchronous
 from tests.channels import LOCAL
 from tests.programs.aria2 import Aria2

@@ -19,6 +19,8 @@ def mirror(name: str, breaker: Breaker = Breaker.CLOSED, **more: bool) -> Candid
         ([mirror("a", active=True), mirror("b"), mirror("c")], ("b",)),
         ([mirror("a", active=True), mirror("b", active=True), mirror("c")], ()),
         ([mirror("a", Breaker.OPEN), mirror("b", Breaker.HALF_OPEN)], ("b",)),
+        ([mirror("a", Breaker.HALF_OPEN), mirror("b"), mirror("c")], ("b", "c")),
+        ([mirror("a", Breaker.HALF_OPEN), mirror("b")], ("b", "a")),
         ([mirror("a", out=True), mirror("b")], ("b",)),
         ([mirror("a", ranged=False), mirror("b")], ("b",)),
         # Last resorts.

@@ -25,13 +25,12 @@ from ossdist.swarm.settings import session_params
 from ossdist.swarm.snapshots import os_error_number
 from ossdist.swarm.webseeds import WebSeedAddresses
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     EventsLost,
     PeerConnected,
     StorageFailed,
-    TorrentState,
     TrackerFailed,
     WebSeedFailed,
 )

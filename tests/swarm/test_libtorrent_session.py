@@ -20,9 +20,7 @@ from ossdist.swarm import LibtorrentSession
 from ossdist.swarm.alerts import PublicAddress, Routed
 from ossdist.swarm.settings import DISK_IO, everybody_is_global, settings
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import (
-    AddTorrent,
-)
+from ossdist.transfer.session import AddTorrent
 from tests.asynchronous import asynchronous
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import DEADLINE_S, LOOPBACK, until_checked, until_finished

@@ -16,8 +16,8 @@ from ossdist.errors import SwarmError
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, Timing, run_virtual
 from ossdist.sim.clock import EPOCH
 from ossdist.transfer.metainfo import Address, InfoHashes
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     Finished,
     PeerBanned,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from ossdist.transfer.session import TorrentEvent
+    from ossdist.transfer.torrent_events import TorrentEvent
     from tests.torrents import Payload
 
 RATE = 100_000

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     Finished,
     PeerDisconnected,
     PieceFailed,
     PieceVerified,
     StorageFailed,
-    TorrentState,
 )
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import (

@@ -9,14 +9,13 @@ import pytest
 
 from ossdist.errors import SwarmError
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     EventsLost,
     Finished,
     PeerDisconnected,
     PieceVerified,
-    TorrentState,
 )
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import DEADLINE_S, add_piece, contract, events_until, until_checked, until_finished

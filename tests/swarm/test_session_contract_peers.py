@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     Finished,
     MetadataReceived,
     PeerBanned,
     PeerConnected,
     PeerDisconnected,
-    PeerKind,
     PieceFailed,
     PieceVerified,
-    TorrentState,
 )
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import DEADLINE_S, add_piece, contract, events_until, until_checked, until_finished

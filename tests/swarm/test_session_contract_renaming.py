@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ossdist.errors import StorageError
-from ossdist.transfer.session import (
-    AddTorrent,
-    CheckingDone,
-    Finished,
-    PieceVerified,
-)
+from ossdist.transfer.session import AddTorrent
+from ossdist.transfer.torrent_events import CheckingDone, Finished, PieceVerified
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import DEADLINE_S, contract, until_checked, until_finished
 from tests.torrents import NAME, damage, several, single

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import (
     CheckingDone,
     Finished,
     PeerConnected,
     PieceVerified,
-    TorrentState,
 )
 from tests.swarm.worlds import DEADLINE_S, contract, events_until, partial, pieces_in, until_checked, until_finished
 from tests.torrents import NAME, damage, single

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ossdist.transfer.session import (
-    AddTorrent,
+from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
+from ossdist.transfer.torrent_events import (
     Finished,
     PeerBanned,
     PeerDisconnected,
-    PeerKind,
     PieceFailed,
     PieceVerified,
-    TorrentState,
     TrackerFailed,
     TrackerReplied,
     WebSeedFailed,

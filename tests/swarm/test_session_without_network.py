@@ -11,7 +11,13 @@ import pytest
 from ossdist.errors import StorageError, SwarmError
 from ossdist.store.disk_session import DiskSession
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import AddTorrent, CheckingDone, Finished, PieceVerified, StorageFailed, TorrentState
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import (
+    CheckingDone,
+    Finished,
+    PieceVerified,
+    StorageFailed,
+)
 from tests.programs.payload import tree_digests
 from tests.swarm import test_session_contract_disk as disk
 from tests.swarm import test_session_contract_life as life

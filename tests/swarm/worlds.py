@@ -18,7 +18,8 @@ from ossdist.config import SwarmConfig
 from ossdist.sim import LoopClock, MemoryNetwork, MemorySession, run_virtual
 from ossdist.swarm import LibtorrentSession
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import AddTorrent, CheckingDone, Finished, PieceVerified, TorrentState
+from ossdist.transfer.session import AddTorrent, TorrentState
+from ossdist.transfer.torrent_events import CheckingDone, Finished, PieceVerified
 from tests.programs.nginx import Nginx
 from tests.programs.opentracker import Opentracker
 from tests.programs.ports import free_port
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ossdist.transfer.metainfo import Metainfo
-    from ossdist.transfer.session import Session, Torrent, TorrentEvent
+    from ossdist.transfer.session import Session, Torrent
     from ossdist.transfer.subscription import Subscription
+    from ossdist.transfer.torrent_events import TorrentEvent
     from tests.torrents import Payload
 
 _P = ParamSpec("_P")

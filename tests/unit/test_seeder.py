@@ -14,7 +14,12 @@ from ossdist.errors import TargetNotWritableError
 from ossdist.release import layout
 from ossdist.seeder import Seeder, SeederStatus
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import PeerKind, PeerStatus, Torrent, TorrentStatus
+from ossdist.transfer.session import (
+    PeerKind,
+    PeerStatus,
+    Torrent,
+    TorrentStatus,
+)
 from ossdist.transfer.watch import Swarm
 from tests.asynchronous import asynchronous
 from tests.channels import CONFIG, TestChannel, listed, make_channel, noise, port_of, publish, relist

@@ -13,7 +13,8 @@ import pytest
 from ossdist import events
 from ossdist.errors import DiskFullError, StorageError, SwarmError
 from ossdist.sim import LoopClock, MemoryNetwork, MemoryTorrent, run_virtual
-from ossdist.transfer.session import AddTorrent, EventsLost, PeerKind, StorageFailed
+from ossdist.transfer.session import AddTorrent, PeerKind
+from ossdist.transfer.torrent_events import EventsLost, StorageFailed
 from tests.programs.payload import tree_digests
 from tests.torrents import NAME, damage, several
 from tests.transfer_lab import CONFIG, RATE, Lab, in_lab
@@ -21,7 +22,7 @@ from tests.transfer_lab import CONFIG, RATE, Lab, in_lab
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ossdist.transfer.session import TorrentEvent
+    from ossdist.transfer.torrent_events import TorrentEvent
 
 
 # --- the disk --------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from ossdist import events
 from ossdist.errors import SourcesExhaustedError, SwarmError
 from ossdist.sim import MemorySession, MemoryTorrent
 from ossdist.transfer.metainfo import Address
-from ossdist.transfer.session import AddTorrent, EventsLost, PeerKind
+from ossdist.transfer.session import AddTorrent, PeerKind
+from ossdist.transfer.torrent_events import EventsLost
 from ossdist.transfer.watch import Swarm
 from tests.programs.payload import tree_digests
 from tests.torrents import NAME

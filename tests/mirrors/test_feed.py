@@ -1,0 +1,262 @@
+"""Whatever mirrors and peers do: the bytes are right, nothing is left behind, and one good source is enough.
+
+Production's transfer and engine over a network in memory, in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ossdist.config import MirrorConfig
+from ossdist.errors import SourcesExhaustedError
+from ossdist.events import MirrorStarted, PieceRefused, Progress
+from ossdist.mirrors.feed import MirrorFeed
+from ossdist.mirrors.health import HealthBook
+from ossdist.mirrors.sites import NOWHERE, Site
+from ossdist.sim import LoopClock, MemoryNetwork, MemoryRanges, run_virtual
+from ossdist.sim.network import Pipe
+from tests.programs.payload import tree_digests
+from tests.torrents import Payload, several, single
+from tests.transfer_lab import Lab
+
+if TYPE_CHECKING:
+    from ossdist.sim import MemoryWebServer
+    from ossdist.transfer.metainfo import Address
+    from ossdist.transfer.run import Transfer
+
+FAST = 50_000
+"""Bytes a second; so much takes a few virtual seconds."""
+
+BOUND_S = 600.0
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A mirror's ways.
+
+    Attributes:
+        bytes_per_s: Its capacity.
+        status: See `MemoryWebServer`, like those below.
+        corrupt: See there.
+        ranged: See there.
+        cut_after: See there.
+        silent_after: See there.
+        away: From when to when it takes no connections.
+    """
+
+    bytes_per_s: int = FAST
+    status: str = ""
+    corrupt: tuple[int, ...] = ()
+    ranged: bool = True
+    cut_after: int | None = None
+    silent_after: int | None = None
+    away: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def good(self) -> bool:
+        """Nothing is wrong with it."""
+        return self == Mirror(self.bytes_per_s)
+
+
+@dataclass(frozen=True)
+class World:
+    """Who has the files.
+
+    Attributes:
+        mirrors: Mirrors.
+        seeds: Capacities of peers that have everything.
+        config: How mirrors are asked.
+        seed: Of chance.
+        large: Several files instead of one.
+    """
+
+    mirrors: tuple[Mirror, ...]
+    seeds: tuple[int, ...] = ()
+    config: MirrorConfig = field(default_factory=MirrorConfig)
+    seed: int = 1
+    large: bool = False
+
+    @property
+    def enough(self) -> bool:
+        """Somebody has everything and gives it."""
+        return bool(self.seeds) or any(mirror.good for mirror in self.mirrors)
+
+
+def mirrors() -> st.SearchStrategy[Mirror]:
+    rates = st.sampled_from([FAST // 4, FAST, FAST * 4])
+    moments = st.tuples(st.floats(0, 5), st.floats(5, 15))
+    return st.one_of(
+        st.builds(Mirror, rates),
+        st.builds(Mirror, rates, status=st.sampled_from(["404 Not Found", "503 Busy", "500 Broken", "403 Forbidden"])),
+        st.builds(Mirror, rates, corrupt=st.lists(st.integers(0, 40_000), min_size=1, max_size=3).map(tuple)),
+        st.builds(Mirror, rates, ranged=st.just(False)),  # noqa: FBT003
+        st.builds(Mirror, rates, cut_after=st.integers(0, 60_000)),
+        st.builds(Mirror, rates, silent_after=st.integers(0, 60_000)),
+        st.builds(Mirror, rates, away=moments),
+    )
+
+
+def configs() -> st.SearchStrategy[MirrorConfig]:
+    return st.builds(
+        MirrorConfig,
+        at_once=st.integers(1, 4),
+        connections=st.integers(1, 3),
+        head_start_s=st.sampled_from([0.0, 1.0]),
+        target_bytes_per_s=st.sampled_from([None, FAST / 2]),
+        most_share=st.sampled_from([0.3, 1.0]),
+        bytes_per_s=st.sampled_from([0.0, FAST]),
+        first_range_bytes=st.sampled_from([1, 40_000, 1 << 20]),
+    )
+
+
+@pytest.fixture(scope="module")
+def payloads(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Payload]:
+    """One file, and several."""
+    folder = tmp_path_factory.mktemp("payloads")
+    return single(folder / "single"), several(folder / "several")
+
+
+async def begin(world: World, payload: Payload, folder: Path) -> tuple[Lab, Transfer, MirrorFeed]:
+    """A network with everybody in it, and a transfer that has not begun."""
+    network = MemoryNetwork(clock=LoopClock(), rng=random.Random(world.seed))
+    lab = Lab(folder, payload, network)
+    urls: list[str] = []
+    for number, mirror in enumerate(world.mirrors):
+        urls.append(f"http://mirror-{number}.example/")
+        server = network.add_web_server(urls[-1], payload.folder, bytes_per_s=mirror.bytes_per_s)
+        server.status, server.ranged, server.corrupt = mirror.status, mirror.ranged, frozenset(mirror.corrupt)
+        server.cut_after, server.silent_after = mirror.cut_after, mirror.silent_after
+    peers: list[Address] = [(await lab.seed(payload.hybrid, up=rate))[0] for rate in world.seeds]
+    transfer = await lab.transfer(peers=tuple(peers), find_peers=False, listens=False)
+    transfer.feed = MirrorFeed(
+        [Site(url=url) for url in urls],
+        paths={file.path: file.path for file in payload.hybrid.files},
+        fetcher=MemoryRanges(network, downlink=Pipe(network.clock, 10 * FAST)),
+        config=world.config,
+        health=HealthBook(),
+        here=NOWHERE,
+        clock=network.clock,
+        rng=network.rng,
+        on_event=lab.events.append,
+    )
+    return lab, transfer, transfer.feed
+
+
+def server_of(lab: Lab, number: int) -> MemoryWebServer:
+    server = lab.network.web_server(f"http://mirror-{number}.example/")
+    assert server is not None
+    return server
+
+
+async def come_and_go(lab: Lab, world: World) -> None:
+    """Lets mirrors be away at their times."""
+    turns = sorted(
+        (at, number, away)
+        for number, mirror in enumerate(world.mirrors)
+        if mirror.away != (0.0, 0.0)
+        for at, away in zip(mirror.away, (True, False), strict=True)
+    )
+    for at, number, away in turns:
+        await lab.network.clock.sleep(max(0.0, at - lab.now_s))
+        server_of(lab, number).refuses = away
+
+
+async def download(world: World, payload: Payload, folder: Path) -> tuple[Lab, MirrorFeed, str]:
+    """Runs the transfer to its end; why it failed, if it did."""
+    lab, transfer, feed = await begin(world, payload, folder)
+    changing = asyncio.create_task(come_and_go(lab, world))
+    failure = ""
+    try:
+        async with asyncio.timeout(BOUND_S):
+            await transfer.run()
+    except SourcesExhaustedError as error:
+        failure = str(error)
+    changing.cancel()
+    await transfer.leave()
+    await transfer.session.close()
+    assert feed.active == 0
+    for _ in range(20):  # closed sessions of seeds let their tasks go at the next turns of the loop
+        await asyncio.sleep(0)
+    names = {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+    assert not {name for name in names if name.startswith(("MirrorFeed", "MemoryStream", "Reader"))}
+    return lab, feed, failure
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.builds(
+        World,
+        st.lists(mirrors(), min_size=1, max_size=5).map(tuple),
+        st.lists(st.sampled_from([2000, FAST, FAST * 4]), max_size=2).map(tuple),
+        configs(),
+        st.integers(0, 1 << 30),
+        st.booleans(),
+    )
+)
+def test_whatever_sources_do_the_bytes_are_right(payloads: tuple[Payload, Payload], world: World) -> None:
+    payload = payloads[world.large]
+    with tempfile.TemporaryDirectory() as folder:
+        lab, feed, failure = run_virtual(download(world, payload, Path(folder)))
+        if world.enough:
+            assert not failure
+        if not failure:
+            assert tree_digests(lab.target) == payload.digests
+        else:
+            assert all(url in failure for url in feed.mirrors)
+        good = [f"http://mirror-{number}.example/" for number, mirror in enumerate(world.mirrors) if mirror.good]
+        assert all(feed.mirrors[url].failures == 0 for url in good if url in feed.mirrors)
+
+
+ONE_EACH = MirrorConfig(
+    connections=1, first_range_bytes=100_000, order=tuple(f"http://mirror-{number}.example/" for number in range(4))
+)
+
+
+def served(lab: Lab, mirrors: int) -> int:
+    """What mirrors have sent in all."""
+    return sum(server_of(lab, number).served_bytes for number in range(mirrors))
+
+
+@pytest.mark.parametrize("flipped", [0, 1000, 20_000, 29_999])
+def test_one_flipped_byte_in_one_of_four_mirrors_costs_one_piece(tmp_path: Path, flipped: int) -> None:
+    payload = single(tmp_path / "seed", 800_000)
+    mirrors = (Mirror(corrupt=(flipped,)), Mirror(), Mirror(), Mirror())
+    lab, feed, failure = run_virtual(download(World(mirrors, config=ONE_EACH), payload, tmp_path))
+    (refused,) = lab.seen(PieceRefused)
+    assert (failure, refused.index) == ("", flipped // payload.hybrid.piece_length)
+    assert tree_digests(lab.target) == payload.digests
+    assert served(lab, 4) == 800_000 + payload.hybrid.piece_length
+    assert feed.wasted_bytes == payload.hybrid.piece_length
+    assert [mirror.wrong for mirror in feed.mirrors.values()] == [1, 0, 0, 0]
+
+
+def test_the_same_mirror_wrong_again_is_out_of_the_transfer(tmp_path: Path) -> None:
+    payload = single(tmp_path / "seed", 800_000)
+    mirrors = (Mirror(corrupt=(0, 40_000, 80_000)), Mirror(), Mirror(), Mirror())
+    lab, feed, failure = run_virtual(download(World(mirrors, config=ONE_EACH), payload, tmp_path))
+    bad, *others = feed.mirrors.values()
+    assert not failure
+    assert tree_digests(lab.target) == payload.digests
+    assert (bad.wrong, bad.out) == (2, True)
+    assert not any(mirror.out for mirror in others)
+    assert sum(started.url == bad.site.url for started in lab.seen(MirrorStarted)) == 1
+
+
+def test_who_has_failed_comes_after_those_who_have_not(tmp_path: Path) -> None:
+    """Mirrors that take connections and say nothing, one at a time: the last one's turn comes before theirs again."""
+    payload = single(tmp_path / "seed")
+    mute = Mirror(silent_after=0)
+    config = replace(ONE_EACH, at_once=1)
+    lab, feed, failure = run_virtual(download(World((mute, mute, mute, Mirror()), config=config), payload, tmp_path))
+    assert not failure
+    assert [mirror.failures for mirror in feed.mirrors.values()] == [1, 1, 1, 0]
+    assert lab.seen(Progress)[-1].bytes_from_mirrors == 200_000
