@@ -13,13 +13,11 @@ import math
 from typing import TYPE_CHECKING
 
 from ossdist import events
-from ossdist.errors import MirrorError, MirrorFault, SwarmError
+from ossdist.errors import MirrorError, SwarmError
 from ossdist.mirrors import balance
-from ossdist.mirrors.choice import Candidate, mirrors_to_start
 from ossdist.mirrors.fetching import RangeRequest
-from ossdist.mirrors.health import MOST_WRONG, STANDING, Breaker, Sample, failed, succeeded
 from ossdist.mirrors.lane import Buffers, Lane, Mirror, Reader, sizes
-from ossdist.mirrors.ranking import Wishes, rank
+from ossdist.mirrors.roster import Roster
 from ossdist.mirrors.work import Run, Work, run_pieces
 from ossdist.release import layout
 from ossdist.tasks import run_to_end
@@ -83,18 +81,12 @@ class MirrorFeed:
         rng: Random,
         on_event: OnEvent,
     ) -> None:
-        wishes = Wishes(ban=config.ban, order=config.order, prefer=config.prefer, place=here)
-        now = clock.now().timestamp()
-        ranking = rank(sites, wishes, health.measured(now), rng=rng)
-        resting = [found.site for found in ranking.excluded if not math.isinf(found.rests_s)]
-        chosen = [ranked.site for ranked in ranking.mirrors] + resting
-        self.mirrors = {site.url: Mirror(site) for site in chosen}
-        self.excluded = {found.site.url: found.reason for found in ranking.excluded if math.isinf(found.rests_s)}
+        self._roster = Roster(sites, config=config, health=health, here=here, clock=clock, rng=rng, on_event=on_event)
+        self.mirrors, self.excluded = self._roster.mirrors, self._roster.excluded
         self.wasted_bytes = 0
         self._paths = paths
         self._fetcher = fetcher
         self._config = config
-        self._health = health
         self._clock = clock
         self._on_event = on_event
         self._torrent: Torrent | None = None
@@ -218,23 +210,8 @@ class MirrorFeed:
         """Asks as many mirrors as shall be asked at once."""
         if self._torrent is None or not self._budget or not self._work.missing:
             return
-        now = self._clock.now().timestamp()
-        candidates = [
-            Candidate(
-                url=url,
-                breaker=self._health[url].breaker(now),
-                active=bool(mirror.lanes),
-                ranged=mirror.ranged,
-                failed=mirror.failures > 0,
-                out=mirror.out,
-            )
-            for url, mirror in self.mirrors.items()
-        ]
-        for url in mirrors_to_start(candidates, at_once=self._config.at_once):
-            mirror = self.mirrors[url]
-            half_open = self._health[mirror.site.url].breaker(now) is not Breaker.CLOSED
-            self._on_event(events.MirrorStarted(mirror.site.url))
-            for _ in range(1 if half_open or not mirror.ranged else self._config.connections):
+        for mirror, connections in self._roster.to_start():
+            for _ in range(connections):
                 self._start(mirror)
 
     def _start(self, mirror: Mirror) -> None:
@@ -250,31 +227,12 @@ class MirrorFeed:
         if not task.cancelled() and self._torrent is not None:
             self._error = self._error or task.exception()
 
-    def _fail(self, mirror: Mirror, error: MirrorError) -> None:
-        """A mirror rests; so do all its connections."""
-        now = self._clock.now().timestamp()
-        mirror.failures += 1
-        mirror.note = error.reason
-        url = mirror.site.url
-        if error.fault is MirrorFault.NO_RANGES and mirror.ranged:
-            mirror.ranged = False  # it may still be of use, if nobody else is
-        else:
-            self._health[url] = failed(
-                self._health[url], error.fault, error.reason, now=now, retry_after_s=error.retry_after_s
-            )
-            mirror.out = mirror.out or error.fault in STANDING or mirror.wrong >= MOST_WRONG
-        self._on_event(events.SourceFailed(url, error.reason))
-        for lane in mirror.lanes:
-            lane.cancelled = True
-            if lane.stream is not None:
-                lane.stream.stop()
-
     # --- one connection ----------------------------------------------------------------------------------
 
     async def _drive(self, lane: Lane) -> None:
         """Fetches one run after the other, until the mirror fails or everything is here."""
         try:
-            while self._work.missing and not lane.mirror.out and not self._rests(lane.mirror):
+            while self._work.missing and not lane.mirror.out and not self._roster.rests(lane.mirror):
                 run = await self._next_run(lane)
                 if run is None:
                     self._changed.clear()
@@ -284,15 +242,12 @@ class MirrorFeed:
                 await self._fetch(lane, run)
         except MirrorError as error:
             if not lane.cancelled or lane.verdict is not None:
-                self._fail(lane.mirror, lane.verdict or error)
+                self._roster.fail(lane.mirror, lane.verdict or error)
         finally:
             lane.mirror.lanes.discard(lane)
             self._lanes.discard(lane)
             self._changed.set()
             self._fill()
-
-    def _rests(self, mirror: Mirror) -> bool:
-        return self._health[mirror.site.url].breaker(self._clock.now().timestamp()) is Breaker.OPEN
 
     async def _next_run(self, lane: Lane) -> Run | None:
         torrent, metainfo = self._torrent, self._metainfo
@@ -396,25 +351,7 @@ class MirrorFeed:
                 continue
             self.wasted_bytes += size
             if not right[number]:
-                self._blame(mirror, first + number, metainfo)
-
-    def _blame(self, mirror: Mirror, index: int, metainfo: Metainfo) -> None:
-        """A mirror has sent a wrong piece.
-
-        Raises:
-            MirrorError: And not for the first time.
-        """
-        mirror.wrong += 1
-        self._on_event(events.PieceRefused(index, metainfo.paths_in(index)))
-        error = MirrorError(mirror.site.url, f"wrong data in piece {index}", fault=MirrorFault.WRONG_DATA)
-        if mirror.wrong >= MOST_WRONG:
-            raise error
-        # The rest of the range is on its way already, and may be right: one flipped byte costs one piece.
-        now = self._clock.now().timestamp()
-        mirror.failures += 1
-        mirror.note = error.reason
-        self._health[mirror.site.url] = failed(self._health[mirror.site.url], error.fault, error.reason, now=now)
-        self._on_event(events.SourceFailed(mirror.site.url, error.reason))
+                self._roster.blame(mirror, first + number, metainfo.paths_in(first + number))
 
     def _note_rate(self, lane: Lane, size: int, seconds: float) -> None:
         rate = size / max(seconds, 1e-4)
@@ -437,49 +374,22 @@ class MirrorFeed:
                 ranged=mirror.ranged,
             )
         )
-        lane.stream = stream
-        lane.seen = lane.window = (0, self._clock.monotonic_s())
+        lane.begin(stream, self._clock.monotonic_s())
         return stream
 
     def note_request(self, lane: Lane, stream: RangeStream, seconds: float) -> None:
         """A request was fulfilled."""
-        url = lane.mirror.site.url
-        if lane.mirror.wrong or self._rests(lane.mirror):
-            return  # what came in time may be wrong all the same
-        sample = Sample(
-            connect_s=stream.connect_s,
-            first_byte_s=stream.first_byte_s or 0.0,
-            body_bytes=stream.received_bytes,
-            body_s=seconds,
-        )
-        self._health[url] = succeeded(self._health[url], sample, now=self._clock.now().timestamp())
+        self._roster.note_request(lane.mirror, stream, seconds)
 
     # --- watching ----------------------------------------------------------------------------------------
 
     def _watch(self, now_s: float) -> None:
         """Ends what says nothing, and what drips (TUF's slow retrieval attack)."""
-        config = self._config
         for lane in tuple(self._lanes):
-            stream = lane.stream
-            if stream is None:
-                continue
-            count = stream.received_bytes
-            if count != lane.seen[0] or stream.throttled:
-                lane.seen = (count, now_s)
-            if stream.throttled:
-                lane.window = (count, now_s)
-            window_s = now_s - lane.window[1]
-            came = count - lane.window[0]
-            if now_s - lane.seen[1] >= config.silent_s:
-                reason, fault = f"nothing came for {config.silent_s:g} s", MirrorFault.SILENT
-            elif window_s >= config.slow_after_s and came < config.min_bytes_per_s * window_s:
-                reason, fault = f"{came} bytes came within {window_s:.1f} s", MirrorFault.SLOW
-            else:
-                if window_s >= config.slow_after_s:
-                    lane.window = (count, now_s)
-                continue
-            lane.verdict = MirrorError(lane.mirror.site.url, reason, fault=fault)
-            stream.stop()
+            stream, verdict = lane.stream, lane.impatience(now_s, self._config)
+            if stream is not None and verdict is not None:
+                lane.verdict = verdict
+                stream.stop()
 
 
 async def _wind_up(reader: Reader, checking: asyncio.Task[None] | None) -> None:

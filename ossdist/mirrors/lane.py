@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from ossdist.errors import MirrorError, MirrorFault
 from ossdist.transfer.spans import Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ossdist.errors import MirrorError
+    from ossdist.config import MirrorConfig
     from ossdist.mirrors.fetching import RangeStream
     from ossdist.mirrors.sites import Site
     from ossdist.mirrors.work import Run
@@ -70,6 +71,35 @@ class Lane:
     cancelled: bool = False
     seen: tuple[int, float] = (0, 0.0)
     window: tuple[int, float] = (0, 0.0)
+
+    def begin(self, stream: RangeStream, now_s: float) -> None:
+        """A request begins."""
+        self.stream = stream
+        self.seen = self.window = (0, now_s)
+
+    def impatience(self, now_s: float, config: MirrorConfig) -> MirrorError | None:
+        """What is wrong with a mirror that says nothing, or drips (TUF's slow retrieval attack); None if nothing is.
+
+        To be called now and then; what our own limits hold back is not its fault.
+        """
+        stream = self.stream
+        if stream is None:
+            return None
+        count = stream.received_bytes
+        if count != self.seen[0] or stream.throttled:
+            self.seen = (count, now_s)
+        if stream.throttled:
+            self.window = (count, now_s)
+        came, window_s = count - self.window[0], now_s - self.window[1]
+        url = self.mirror.site.url
+        if now_s - self.seen[1] >= config.silent_s:
+            return MirrorError(url, f"nothing came for {config.silent_s:g} s", fault=MirrorFault.SILENT)
+        if window_s < config.slow_after_s:
+            return None
+        if came < config.min_bytes_per_s * window_s:
+            return MirrorError(url, f"{came} bytes came within {window_s:.1f} s", fault=MirrorFault.SLOW)
+        self.window = (count, now_s)
+        return None
 
 
 class Requests(Protocol):
