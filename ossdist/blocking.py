@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ossdist.catalog import Place
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
+    from ossdist.metalink.document import Metalink
+    from ossdist.mirrors.sites import Site
     from ossdist.publisher import Published, Publisher, ReleaseSpec
     from ossdist.release import model
     from ossdist.release.report import DownloadReport
@@ -58,6 +60,7 @@ def download(
     to: Path,
     version: str | None = None,
     peers: Sequence[Address] = (),
+    mirrors: Sequence[Site | Metalink] = (),
     config: ClientConfig | None = None,
     on_event: OnEvent | None = None,
 ) -> DownloadReport:
@@ -72,7 +75,13 @@ def download(
     async def run() -> DownloadReport:
         async with Client(channel, root=root, config=config) as client:
             return await client.download(
-                name, version=version, to=to, peers=peers, share=False, on_event=on_event or (lambda _: None)
+                name,
+                version=version,
+                to=to,
+                peers=peers,
+                mirrors=mirrors,
+                share=False,
+                on_event=on_event or (lambda _: None),
             )
 
     return asyncio.run(run())

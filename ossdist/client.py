@@ -17,6 +17,8 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.delivery import Delivery, leaving_on_failure
 from ossdist.errors import SwarmError
+from ossdist.metalink.document import Metalink
+from ossdist.metalink.release import sites_of
 from ossdist.payload_mirrors import PayloadMirrors
 from ossdist.sharing import Seeding, Sharing, key_of
 from ossdist.store.disk_session import DiskSession
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from ossdist.catalog import Place
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.sites import Site
+    from ossdist.release import model
     from ossdist.release.report import Check, DownloadReport
     from ossdist.release.trust import TrustedRelease
     from ossdist.release.update import TrustedChannel
@@ -131,6 +135,7 @@ class Client:
         version: str | None = None,
         to: Path,
         peers: Sequence[Address] = (),
+        mirrors: Sequence[Site | Metalink] = (),
         share: bool | None = None,
         channel: TrustedChannel | None = None,
         on_event: OnEvent = _ignore,
@@ -144,6 +149,8 @@ class Client:
             version: Its version; the newest if None.
             to: The folder for its files, made if it is missing. A file of the same name is replaced in one step.
             peers: Peers that are known already.
+            mirrors: Further mirrors, or Metalinks that name some for this release (`ossdist.metalink`). They are hints:
+                what they send is checked like everything else.
             share: Keep sharing afterwards; as the configuration says if None.
             channel: The state of the channel to take it from, as `Catalog.channel` gave it; the present one if None.
             on_event: Is told how it goes.
@@ -151,7 +158,7 @@ class Client:
         Raises:
             TrustError: A document is not signed as the root demands, has expired, or is not the listed one; or a file's
                 upstream signature does not hold.
-            FormatError: A document or torrent is malformed.
+            FormatError: A document or torrent is malformed, or a Metalink describes other files.
             NotFoundError: The channel has no such release.
             SourceError: Nobody gives a document or the payload.
             IntegrityError: A torrent or a whole file is not the signed one.
@@ -164,7 +171,7 @@ class Client:
         withdrawn = channel.withdrawn_after(channel.entry(found.name, found.version))
         on_event(events.Resolved(found.name, found.version, found.length, withdrawn))
         torrents = await self._catalog.torrents(release)
-        return await self._bring(release, torrents, to, peers, share, on_event, started_s=started_s)
+        return await self._bring(release, torrents, to, peers, mirrors, share, on_event, started_s=started_s)
 
     async def add_torrent(
         self,
@@ -172,6 +179,7 @@ class Client:
         *,
         to: Path,
         peers: Sequence[Address] = (),
+        mirrors: Sequence[Site | Metalink] = (),
         share: bool | None = None,
         on_event: OnEvent = _ignore,
     ) -> DownloadReport:
@@ -183,6 +191,8 @@ class Client:
             torrent: The torrent's path or bytes, from anywhere.
             to: The folder for its files, made if it is missing. A file of the same name is replaced in one step.
             peers: Peers that are known already.
+            mirrors: Further mirrors, or Metalinks that name some for this release (`ossdist.metalink`). They are hints:
+                what they send is checked like everything else.
             share: Keep sharing afterwards; as the configuration says if None.
             on_event: Is told how it goes.
 
@@ -200,7 +210,7 @@ class Client:
         release, metainfo = await self._catalog.accept_torrent(data, document=name)
         on_event(events.Resolved(release.release.name, release.release.version, release.release.length))
         swarm = Swarm.V1 if metainfo.info_hashes.v2 is None else Swarm.HYBRID
-        return await self._bring(release, {swarm: metainfo}, to, peers, share, on_event, started_s=started_s)
+        return await self._bring(release, {swarm: metainfo}, to, peers, mirrors, share, on_event, started_s=started_s)
 
     async def _bring(
         self,
@@ -208,6 +218,7 @@ class Client:
         torrents: dict[Swarm, Metainfo],
         to: Path,
         peers: Sequence[Address],
+        mirrors: Sequence[Site | Metalink],
         share: bool | None,  # noqa: FBT001  # passed through
         on_event: OnEvent,
         *,
@@ -223,6 +234,7 @@ class Client:
             to=to,
             peers=tuple(peers),
             mirrors=self._catalog.mirrors(release.release),
+            more_mirrors=tuple(site for source in mirrors for site in _sites(source, release.release)),
             payload_mirrors=self._mirrors,
             folders=self._catalog.folders,
             on_event=on_event,
@@ -295,6 +307,10 @@ class Client:
         # What others would send, and check, is about to become something else.
         await self._sharing.stop_overlapping(delivery.finals)
         await delivery.commit(transfer, workspace)
+
+
+def _sites(source: Site | Metalink, release: model.Release) -> tuple[Site, ...]:
+    return sites_of(source, release, document="the Metalink") if isinstance(source, Metalink) else (source,)
 
 
 def _read_torrent(path: Path) -> bytes:

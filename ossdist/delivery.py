@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.sites import Site
     from ossdist.payload_mirrors import PayloadMirrors
     from ossdist.release import model
     from ossdist.release.report import Check
@@ -60,6 +61,7 @@ class Delivery:
         to: The folder for its files.
         peers: Peers that are known already.
         mirrors: HTTP copies of its channel.
+        more_mirrors: Further ones that the caller names.
         payload_mirrors: Asks them.
         folders: Copies of its channel on this machine; nobody has checked what stands in them.
         on_event: Is told how it goes.
@@ -73,6 +75,7 @@ class Delivery:
     to: Path
     peers: tuple[Address, ...]
     mirrors: tuple[model.Mirror, ...]
+    more_mirrors: tuple[Site, ...]
     payload_mirrors: PayloadMirrors
     folders: tuple[Path, ...]
     on_event: OnEvent
@@ -149,7 +152,11 @@ class Delivery:
             swarm=swarm,
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
             feed=await self.payload_mirrors.feed(
-                release, self.mirrors, public_address=self.session.public_address, on_event=self.on_event
+                release,
+                self.mirrors,
+                self.more_mirrors,
+                public_address=self.session.public_address,
+                on_event=self.on_event,
             ),
         )
 

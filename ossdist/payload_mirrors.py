@@ -14,6 +14,7 @@ from platformdirs import user_state_path
 
 from ossdist.errors import StorageError
 from ossdist.mirrors.feed import MirrorFeed
+from ossdist.mirrors.fetching import SignedFile
 from ossdist.mirrors.geo import GeoDatabases, client_place, country_place, place_of_host
 from ossdist.mirrors.health import HealthBook
 from ossdist.mirrors.ranges import HttpPool, HttpRanges
@@ -79,6 +80,7 @@ class PayloadMirrors:
         self,
         release: model.Release,
         mirrors: Sequence[model.Mirror],
+        more: Sequence[Site] = (),
         *,
         public_address: str | None,
         on_event: OnEvent,
@@ -88,17 +90,22 @@ class PayloadMirrors:
         Args:
             release: It.
             mirrors: Copies of its channel's folder.
+            more: Further mirrors; one that has the address of another one replaces it.
             public_address: The client's, if it is known.
             on_event: Is told how it goes.
         """
         config = self._config
-        if not config.mirrors_enabled or config.mirrors.web_seeds or not mirrors or self._geo is None:
+        if not config.mirrors_enabled or config.mirrors.web_seeds or not (mirrors or more) or self._geo is None:
             return None
         inside = paths_in_torrent(release)
+        sites = {site.url: site for site in (*map(_site_of, mirrors), *more)}
         return MirrorFeed(
-            await asyncio.gather(*(self._site(mirror, self._geo) for mirror in mirrors)),
-            paths={
-                inside[file.path]: layout.file_path(release.name, release.version, file.path) for file in release.files
+            await asyncio.gather(*(self._placed(site, self._geo) for site in sites.values())),
+            files={
+                inside[file.path]: SignedFile(
+                    path=layout.file_path(release.name, release.version, file.path), sha256=file.sha256
+                )
+                for file in release.files
             },
             fetcher=HttpRanges(self._pool, mirror_bytes_per_s=config.mirrors.mirror_bytes_per_s or math.inf),
             config=self._patience(config.mirrors),
@@ -109,20 +116,14 @@ class PayloadMirrors:
             on_event=on_event,
         )
 
-    async def _site(self, mirror: model.Mirror, geo: GeoDatabases) -> Site:
-        place = country_place(mirror.location) if mirror.location is not None else NOWHERE
-        host = urlsplit(mirror.url).hostname or ""
-        if geo.paths:  # without a database an address tells nothing
-            if host not in self._places:
-                self._places[host] = await place_of_host(host, geo)
-            place |= self._places[host]
-        return Site(
-            url=mirror.url,
-            place=place,
-            priority=mirror.priority,
-            weight=float(mirror.weight),
-            serves=Serves(mirror.serves),
-        )
+    async def _placed(self, site: Site, geo: GeoDatabases) -> Site:
+        """With what databases know of its place."""
+        host = urlsplit(site.url).hostname or ""
+        if not geo.paths:  # without a database an address tells nothing
+            return site
+        if host not in self._places:
+            self._places[host] = await place_of_host(host, geo)
+        return replace(site, place=site.place | self._places[host])
 
     def _patience(self, mirrors: MirrorConfig) -> MirrorConfig:
         """Peers' head start must not be what exhausts a transfer."""
@@ -132,3 +133,13 @@ class PayloadMirrors:
     @property
     def _path(self) -> Path:
         return (self._config.state_folder or user_state_path("ossdist")) / "mirrors.json"
+
+
+def _site_of(mirror: model.Mirror) -> Site:
+    return Site(
+        url=mirror.url,
+        place=country_place(mirror.location) if mirror.location is not None else NOWHERE,
+        priority=mirror.priority,
+        weight=float(mirror.weight),
+        serves=Serves(mirror.serves),
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import MirrorConfig
     from ossdist.events import OnEvent
-    from ossdist.mirrors.fetching import RangeFetcher, RangeStream
+    from ossdist.mirrors.fetching import RangeFetcher, RangeStream, SignedFile
     from ossdist.mirrors.health import HealthBook
     from ossdist.mirrors.sites import Place, Site
     from ossdist.transfer.metainfo import Metainfo
@@ -53,7 +53,7 @@ class MirrorFeed:
 
     Args:
         sites: All that there are.
-        paths: Each file's path below a mirror's address, by its path in the torrent.
+        files: Each file, by its path in the torrent.
         fetcher: Asks them.
         config: How.
         health: What is known of how well they do; what is learnt is added.
@@ -72,7 +72,7 @@ class MirrorFeed:
         self,
         sites: Sequence[Site],
         *,
-        paths: Mapping[str, str],
+        files: Mapping[str, SignedFile],
         fetcher: RangeFetcher,
         config: MirrorConfig,
         health: HealthBook,
@@ -84,7 +84,7 @@ class MirrorFeed:
         self._roster = Roster(sites, config=config, health=health, here=here, clock=clock, rng=rng, on_event=on_event)
         self.mirrors, self.excluded = self._roster.mirrors, self._roster.excluded
         self.wasted_bytes = 0
-        self._paths = paths
+        self._files = files
         self._fetcher = fetcher
         self._config = config
         self._clock = clock
@@ -363,14 +363,16 @@ class MirrorFeed:
         """The request for what a run needs of a file, from a span on."""
         assert self._metainfo is not None  # noqa: S101  # there are lanes only while there is a torrent
         until = min(run.end * self._metainfo.piece_length - span.file.offset, span.file.length)
-        mirror = lane.mirror
+        mirror, path = lane.mirror, span.file.path
+        url = mirror.site.files.get(path) or layout.url(mirror.site.url, self._files[path].path)
         stream = self._fetcher.request(
             RangeRequest(
                 mirror=mirror.site.url,
-                url=layout.url(mirror.site.url, self._paths[span.file.path]),
+                url=url,
                 first=span.file_offset,
                 length=(until if mirror.ranged else span.file.length) - span.file_offset,
                 total=span.file.length,
+                sha256=self._files[path].sha256,
                 ranged=mirror.ranged,
             )
         )

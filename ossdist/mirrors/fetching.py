@@ -7,6 +7,19 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignedFile:
+    """A file that mirrors have.
+
+    Attributes:
+        path: Its path below a mirror's address.
+        sha256: Its signed SHA-256, hexadecimal.
+    """
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RangeRequest:
     """A part of a file at a mirror.
 
@@ -16,6 +29,7 @@ class RangeRequest:
         first: The part's first byte.
         length: The part's length, 1 or more.
         total: The file's signed length.
+        sha256: The file's signed SHA-256, hexadecimal: a server that announces another one is not read. Empty for any.
         ranged: Ask for the part alone (RFC 9110, section 14); otherwise for the whole file, of which what comes before
             the part is thrown away.
     """
@@ -25,6 +39,7 @@ class RangeRequest:
     first: int
     length: int
     total: int
+    sha256: str = ""
     ranged: bool = True
 
 

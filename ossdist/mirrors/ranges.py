@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib3.exceptions import HTTPError
 
 from ossdist.errors import MirrorError, MirrorFault
+from ossdist.metalink.headers import digests
 from ossdist.mirrors.connections import Request, StoppedError
 from ossdist.mirrors.http import HttpClient, refusal, require_uncoded
 from ossdist.mirrors.limits import TokenBucket
@@ -213,6 +214,7 @@ def _require_promised(wanted: RangeRequest, response: requests.Response) -> int:
         MirrorError: It does not.
     """
     url, status = wanted.url, response.status_code
+    _require_digest(wanted, response)
     whole = _number(response.headers.get("Content-Length"))
     if status == 206 and wanted.ranged:
         require_uncoded(url, response)
@@ -229,6 +231,17 @@ def _require_promised(wanted: RangeRequest, response: requests.Response) -> int:
             raise _wrong_length(wanted, int(found[1]))
         raise MirrorError(url, f"status {status} to a part that the file has", fault=MirrorFault.WRONG_RANGE)
     raise refusal(url, response)
+
+
+def _require_digest(wanted: RangeRequest, response: requests.Response) -> None:
+    """Refuses a server that says itself that it has other bytes; what it says is believed no further than that."""
+    if response.status_code not in {200, 206}:
+        return
+    fields = response.headers
+    said = dict(digests(fields.get("Repr-Digest", ""), fields.get("Digest", ""))).get("sha-256")
+    if wanted.sha256 and said is not None and said != wanted.sha256:
+        reason = f"its file has SHA-256 {said}, signed is {wanted.sha256}"
+        raise MirrorError(wanted.url, reason, fault=MirrorFault.NOT_THE_FILE)
 
 
 def _require_range(wanted: RangeRequest, content_range: str, whole: int | None) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +63,15 @@ class Serves(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An HTTP copy of a channel's folder.
+    """An HTTP server that has a release's files: a copy of the channel's folder, or what has them at other places.
 
     Attributes:
-        url: Base address of the folder.
+        url: Base address of the folder, by which the mirror is called.
         place: Where it is.
         priority: Metalink's (RFC 5854): lower is preferred, 1 is the best; 999,999 the last.
         weight: Its part among its equals in percent of an ordinary one, as its operator wishes; 0 for none at all.
         serves: Whom it serves.
+        files: If it is no copy of the channel's folder: each file's address, by its path in the release's torrents.
     """
 
     url: str
@@ -74,6 +79,7 @@ class Site:
     priority: int = 1
     weight: float = 100.0
     serves: Serves = Serves.ANYBODY
+    files: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
 _EARTH_RADIUS_KM = 6371.0

@@ -20,6 +20,7 @@ from ossdist.config import MirrorConfig
 from ossdist.errors import SourcesExhaustedError
 from ossdist.events import MirrorStarted, PieceRefused, Progress
 from ossdist.mirrors.feed import MirrorFeed
+from ossdist.mirrors.fetching import SignedFile
 from ossdist.mirrors.health import HealthBook
 from ossdist.mirrors.sites import NOWHERE, Site
 from ossdist.sim import LoopClock, MemoryNetwork, MemoryRanges, run_virtual
@@ -139,7 +140,7 @@ async def begin(world: World, payload: Payload, folder: Path) -> tuple[Lab, Tran
     transfer = await lab.transfer(peers=tuple(peers), find_peers=False, listens=False)
     transfer.feed = MirrorFeed(
         [Site(url=url) for url in urls],
-        paths={file.path: file.path for file in payload.hybrid.files},
+        files={file.path: SignedFile(path=file.path, sha256="") for file in payload.hybrid.files},
         fetcher=MemoryRanges(network, downlink=Pipe(network.clock, 10 * FAST)),
         config=world.config,
         health=HealthBook(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"ossdist", "ossdist.release", "ossdist.mirrors"}
+PACKAGES = {"ossdist", "ossdist.release", "ossdist.mirrors", "ossdist.metalink"}
 """Their own ``__init__`` holds nothing but names."""
 
 
