@@ -13,14 +13,17 @@ from _progress import ProgressDisplay
 
 from ossdist import blocking
 from ossdist.config import ClientConfig, FetchConfig, MirrorConfig
+from ossdist.metalink import lists, xml
 from ossdist.mirrors.geo import country_place
 from ossdist.release.report import Outcome
+from ossdist.store.files import read_file
 from ossdist.upstream import UPSTREAM_SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ossdist.mirrors.sites import Place
+    from ossdist.metalink.document import Metalink
+    from ossdist.mirrors.sites import Place, Site
     from ossdist.release.report import DownloadReport
     from ossdist.transfer.metainfo import Address
 
@@ -47,6 +50,8 @@ class _Arguments(_script.NetworkArguments):
     location: Place | None
     geo_database: list[Path]
     ca_bundle: Path | None
+    metalink: list[Path]
+    mirror_list: list[Path]
     web_seeds: bool
 
 
@@ -113,6 +118,22 @@ def _add_mirror_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: those in /usr/share/GeoIP and the like",
     )
     mirrors.add_argument("--ca-bundle", type=_script.file, metavar="FILE.pem", help="certificates to trust")
+    mirrors.add_argument(
+        "--metalink",
+        action="append",
+        type=_script.file,
+        default=[],
+        metavar="FILE.meta4",
+        help="further places where the files are",
+    )
+    mirrors.add_argument(
+        "--mirror-list",
+        action="append",
+        type=_script.file,
+        default=[],
+        metavar="FILE",
+        help="further copies of the channel's folder, an address a line, or as apt's mirror+file: has them",
+    )
     mirrors.add_argument("--web-seeds", action="store_true", help="let libtorrent ask mirrors")
 
 
@@ -153,6 +174,15 @@ def _mirror_config(args: _Arguments) -> MirrorConfig:
     )
 
 
+def _more_mirrors(args: _Arguments) -> list[Site | Metalink]:
+    found: list[Site | Metalink] = [
+        xml.decode(read_file(path, limit_bytes=xml.MAX_BYTES), document=path.name) for path in args.metalink
+    ]
+    for path in args.mirror_list:
+        found += lists.sites(lists.decode(read_file(path, limit_bytes=lists.MAX_BYTES), document=path.name))
+    return found
+
+
 def _config(args: _Arguments) -> ClientConfig:
     return ClientConfig(
         swarm=_script.swarm_config(args),
@@ -174,6 +204,7 @@ def _fetch(args: _Arguments) -> DownloadReport:
             root=args.root,
             to=args.to,
             peers=args.peer,
+            mirrors=_more_mirrors(args),
             config=_config(args),
             on_event=display,
         )

@@ -157,7 +157,9 @@ class MirrorFeed:
         return not self._lanes and all(mirror.out for mirror in self.mirrors.values())
 
     def note_piece(self, index: int) -> None:
-        """A piece is here, whoever brought it."""
+        """A piece is here, whoever brought it; what is here before `begin` is said there."""
+        if self._torrent is None:
+            return
         self._work.add(index)
         for lane in self._lanes:
             alone = lane.run is not None and lane.run.at == index and lane.run.left > 0 and lane.run.batch == 1
@@ -168,9 +170,10 @@ class MirrorFeed:
             self._changed.set()
 
     def replace(self, have: Sequence[bool]) -> None:
-        """Exactly these pieces are here."""
-        self._work.replace(have)
-        self._changed.set()
+        """Exactly these pieces are here; see `note_piece`."""
+        if self._torrent is not None:
+            self._work.replace(have)
+            self._changed.set()
 
     def look(self, *, bytes_from_peers: int) -> None:
         """Decides how much mirrors give, and watches those that are asked. Called every now and then.

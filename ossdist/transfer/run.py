@@ -417,7 +417,7 @@ class Transfer:
         if self._verified is not None:
             pieces = await torrent.pieces()
             self._verified.replace(pieces)
-            if self.feed is not None and self.feed.feeding:
+            if self.feed is not None:
                 self.feed.replace(pieces)
             await self._notify()
 

@@ -26,7 +26,7 @@ from ossdist.mirrors.sites import NOWHERE, Site
 from ossdist.sim import LoopClock, MemoryNetwork, MemoryRanges, run_virtual
 from ossdist.sim.network import Pipe
 from tests.programs.payload import tree_digests
-from tests.torrents import Payload, several, single
+from tests.torrents import Payload, damage, several, single
 from tests.transfer_lab import Lab
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ async def begin(world: World, payload: Payload, folder: Path) -> tuple[Lab, Tran
         server.status, server.ranged, server.corrupt = mirror.status, mirror.ranged, frozenset(mirror.corrupt)
         server.cut_after, server.silent_after = mirror.cut_after, mirror.silent_after
     peers: list[Address] = [(await lab.seed(payload.hybrid, up=rate))[0] for rate in world.seeds]
-    transfer = await lab.transfer(peers=tuple(peers), find_peers=False, listens=False)
+    has_data = lab.target.exists()
+    transfer = await lab.transfer(peers=tuple(peers), find_peers=False, listens=False, has_data=has_data)
     transfer.feed = MirrorFeed(
         [Site(url=url) for url in urls],
         files={file.path: SignedFile(path=file.path, sha256="") for file in payload.hybrid.files},
@@ -261,3 +262,13 @@ def test_who_has_failed_comes_after_those_who_have_not(tmp_path: Path) -> None:
     assert not failure
     assert [mirror.failures for mirror in feed.mirrors.values()] == [1, 1, 1, 0]
     assert lab.seen(Progress)[-1].bytes_from_mirrors == 200_000
+
+
+def test_what_is_on_disk_is_not_fetched_again(tmp_path: Path) -> None:
+    payload = single(tmp_path / "seed")
+    damaged = payload.copy(tmp_path / "target")
+    damage(damaged.file, [3 * payload.hybrid.piece_length, 7 * payload.hybrid.piece_length + 5])
+    lab, _, failure = run_virtual(download(World((Mirror(), Mirror()), config=ONE_EACH), payload, tmp_path))
+    assert not failure
+    assert tree_digests(lab.target) == payload.digests
+    assert served(lab, 2) == 2 * payload.hybrid.piece_length

@@ -6,6 +6,7 @@ Real Nginx where it can be told to do so, and a scripted server for the rest.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -288,6 +289,35 @@ async def test_h16_etags_that_differ_mean_nothing(tmp_path: Path, keys: Keys) ->
         given = {source.url: source.bytes for source in report.sources}
         assert all(given[url] > 0 for url in urls)
         assert report.files[0].verified
+
+
+@pytest.mark.parametrize(
+    ("field", "right"),
+    [
+        ('Repr-Digest "sha-256=:{}:"', True),
+        ('Repr-Digest "sha-256=:{}:"', False),
+        ('Digest "SHA-256={}"', False),
+        ('Repr-Digest "unixsum=1"', True),
+    ],
+)
+@asynchronous
+async def test_a_server_that_announces_another_file_is_not_read(
+    tmp_path: Path, keys: Keys, field: str, *, right: bool
+) -> None:
+    """RFC 9530, RFC 3230: it says itself that it has not the signed bytes."""
+    digest = hashlib.sha256(CONTENT if right else b"another").digest()
+    said = field.format(base64.b64encode(digest).decode())
+    async with laboratory(tmp_path, keys) as lab:
+        server = await lab.nginx(location=f"add_header {said};")
+        await lab.publish(server)
+        if right:
+            assert (await lab.download()).files[0].verified
+            assert not lab.reasons(server)
+        else:
+            with pytest.raises(SourcesExhaustedError):
+                await lab.download()
+            (reason,) = lab.reasons(server)
+            assert reason == f"its file has SHA-256 {digest.hex()}, signed is {SHA256}"
 
 
 @asynchronous
