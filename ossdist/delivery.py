@@ -18,7 +18,7 @@ from ossdist.errors import (
     TargetNotWritableError,
     UpstreamSignatureError,
 )
-from ossdist.release.torrents import files_in, paths_in_torrent, web_seed
+from ossdist.release.torrents import files_in, paths_in_torrent
 from ossdist.stoppable import in_thread
 from ossdist.store.files import file_length, is_full, make_empty, sync_file, sync_folder
 from ossdist.store.hashing import ExpectedFile, FollowingHasher, check_length, is_right
@@ -136,7 +136,9 @@ class Delivery:
             save_path=workspace.data,
             peers=self.peers if self.config.peers_enabled else (),
             trackers=release.trackers if self.config.peers_enabled else (),
-            web_seeds=self._web_seeds(),
+            web_seeds=await self.payload_mirrors.web_seeds(
+                release, self.mirrors, public_address=self.session.public_address
+            ),
             find_peers=self.config.peers_enabled,
             resume_data=resume.data if resume is not None else None,
             resume_trusted=resume is not None and resume.trusted and not any(copied.values()) and not right,
@@ -159,13 +161,6 @@ class Delivery:
                 on_event=self.on_event,
             ),
         )
-
-    def _web_seeds(self) -> tuple[str, ...]:
-        """What libtorrent asks by itself, if it shall."""
-        if not (self.config.mirrors_enabled and self.config.mirrors.web_seeds and self.config.peers_enabled):
-            return ()
-        mirrors = sorted(self.mirrors, key=lambda mirror: mirror.priority)
-        return tuple(web_seed(self.release.release, mirror.url) for mirror in mirrors)
 
     async def transfer_and_verify(self, transfer: Transfer) -> None:
         """Transfers, with the whole-file hashes following close behind.

@@ -18,13 +18,15 @@ from ossdist.mirrors.fetching import SignedFile
 from ossdist.mirrors.geo import GeoDatabases, client_place, country_place, place_of_host
 from ossdist.mirrors.health import HealthBook
 from ossdist.mirrors.ranges import HttpPool, HttpRanges
+from ossdist.mirrors.ranking import rank
+from ossdist.mirrors.roster import wishes
 from ossdist.mirrors.sites import NOWHERE, Serves, Site
 from ossdist.release import layout
-from ossdist.release.torrents import paths_in_torrent
+from ossdist.release.torrents import paths_in_torrent, web_seed
 from ossdist.store.health_file import load_health, save_health
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -100,7 +102,7 @@ class PayloadMirrors:
         inside = paths_in_torrent(release)
         sites = {site.url: site for site in (*map(_site_of, mirrors), *more)}
         return MirrorFeed(
-            await asyncio.gather(*(self._placed(site, self._geo) for site in sites.values())),
+            await self._all_placed(sites.values(), self._geo),
             files={
                 inside[file.path]: SignedFile(
                     path=layout.file_path(release.name, release.version, file.path), sha256=file.sha256
@@ -110,11 +112,38 @@ class PayloadMirrors:
             fetcher=HttpRanges(self._pool, mirror_bytes_per_s=config.mirrors.mirror_bytes_per_s or math.inf),
             config=self._patience(config.mirrors),
             health=self._health,
-            here=await asyncio.to_thread(client_place, config.mirrors.place, public_address, self._geo),
+            here=await self._here(public_address, self._geo),
             clock=self._clock,
             rng=self._rng,
             on_event=on_event,
         )
+
+    async def web_seeds(
+        self, release: model.Release, mirrors: Sequence[model.Mirror], *, public_address: str | None
+    ) -> tuple[str, ...]:
+        """The mirrors that libtorrent asks by itself, the best first, if it shall; who rests or is banned is left out.
+
+        Args:
+            release: What they have.
+            mirrors: Copies of its channel's folder.
+            public_address: The client's, if it is known.
+        """
+        config = self._config
+        wanted = config.mirrors_enabled and config.mirrors.web_seeds and config.peers_enabled
+        if not wanted or self._geo is None:
+            return ()
+        here = await self._here(public_address, self._geo)
+        sites = await self._all_placed(map(_site_of, mirrors), self._geo)
+        ranking = rank(
+            sites, wishes(config.mirrors, here), self._health.measured(self._clock.now().timestamp()), rng=self._rng
+        )
+        return tuple(web_seed(release, ranked.site.url) for ranked in ranking.mirrors)
+
+    async def _here(self, public_address: str | None, geo: GeoDatabases) -> Place:
+        return await asyncio.to_thread(client_place, self._config.mirrors.place, public_address, geo)
+
+    async def _all_placed(self, sites: Iterable[Site], geo: GeoDatabases) -> list[Site]:
+        return await asyncio.gather(*(self._placed(site, geo) for site in sites))
 
     async def _placed(self, site: Site, geo: GeoDatabases) -> Site:
         """With what databases know of its place."""

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from ossdist.mirrors.sites import Place, Site
 
 
+def wishes(config: MirrorConfig, here: Place) -> Wishes:
+    """What the caller wants of a ranking."""
+    return Wishes(ban=config.ban, order=config.order, prefer=config.prefer, place=here)
+
+
 class Roster:
     """The mirrors of one transfer.
 
@@ -52,8 +57,7 @@ class Roster:
         rng: Random,
         on_event: OnEvent,
     ) -> None:
-        wishes = Wishes(ban=config.ban, order=config.order, prefer=config.prefer, place=here)
-        ranking = rank(sites, wishes, health.measured(clock.now().timestamp()), rng=rng)
+        ranking = rank(sites, wishes(config, here), health.measured(clock.now().timestamp()), rng=rng)
         resting = [found.site for found in ranking.excluded if not math.isinf(found.rests_s)]
         chosen = [ranked.site for ranked in ranking.mirrors] + resting
         self.mirrors = {site.url: Mirror(site) for site in chosen}

@@ -114,3 +114,19 @@ async def test_a_damaged_file_of_a_store_is_named(tmp_path: Path, keys: Keys, ca
         await download(client, tmp_path, [])
     assert f"{store / 'big.bin'} is not the signed file" in caplog.text
     assert "small.bin" not in caplog.text
+
+
+@asynchronous
+async def test_libtorrent_asks_no_mirror_that_the_caller_bans(tmp_path: Path, keys: Keys) -> None:
+    async with (
+        Nginx(tmp_path / "nginx", tmp_path / "channel") as mirror,
+        Nginx(tmp_path / "nginx-banned", tmp_path / "channel") as banned,
+    ):
+        channel = await make_channel(tmp_path, keys)
+        await publish(channel, FILES, mirrors=(Mirror(url=banned.url), Mirror(url=mirror.url, priority=2)))
+        config = replace(IMPATIENT, mirrors=replace(IMPATIENT.mirrors, ban=(banned.url,)))
+        async with Client(mirror.url, root=channel.root, config=config) as client:
+            await download(client, tmp_path, [])
+        assert not banned.requests()
+        assert any(request.target.endswith("big.bin") for request in mirror.requests())
+    assert (tmp_path / "to" / "big.bin").read_bytes() == FILES["big.bin"]

@@ -15,7 +15,7 @@ from tests.lab.network import Network
 from tests.lab.peers import MIRROR_PORT, run_mirror
 from tests.programs.nginx import Nginx
 from tests.programs.ports import free_port
-from tools.benchmarks.bed import FILE, NAME, VERSION, make_bed, measure
+from tools.benchmarks.bed import FILE, NAME, VERSION, make_bed, measure, seeding
 from tools.benchmarks.links import PORT, answer, start
 from tools.benchmarks.report import Row, machine, median_ratio, medians, work_folder
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.lab.network import Host
-    from tools.benchmarks.bed import Bed
+    from tools.benchmarks.bed import Bed, Seed
 
 _DEADLINE_S = 300.0
 _SUBNET = "10.77.0."
@@ -86,6 +86,8 @@ CASES = (
     ),
 )
 HTTP_PARTIES = ("ours", "aria2", "curl")
+SWARM_PARTIES = ("ours", "web seeds", "peers")
+"""Beside a seed at full speed: our engine, libtorrent's web seeds, and no mirrors at all."""
 
 
 async def run(*, size: int, runs: int, folder: Path | None, log: Callable[[str], None]) -> dict[str, object]:
@@ -108,9 +110,10 @@ async def run(*, size: int, runs: int, folder: Path | None, log: Callable[[str],
                 "ratio_of_raw": {party: case.raw_s / values["seconds"] for party, values in figures.items()},
             }
         )
-    http = await _loopback(size, runs, folder, log)
-    rows += [{"case": "http", **row} for row in http]
+    http, swarm = await _loopback(size, runs, folder, log)
+    rows += [{"case": "http", **row} for row in http] + [{"case": "swarm", **row} for row in swarm]
     figures = {party: medians(http, party, "seconds") for party in HTTP_PARTIES}
+    beside = {party: medians(swarm, party, "seconds", "cpu_s") for party in SWARM_PARTIES}
     return {
         "bench": "hybrid",
         "ratio": CASES[0].raw_s
@@ -120,6 +123,11 @@ async def run(*, size: int, runs: int, folder: Path | None, log: Callable[[str],
             "bytes": size,
             "seconds": {party: values["seconds"] for party, values in figures.items()},
             "ratio": {party: median_ratio(http, "ours", party, "seconds") for party in HTTP_PARTIES[1:]},
+        },
+        "swarm": {
+            "bytes": size,
+            "seconds": {party: values["seconds"] for party, values in beside.items()},
+            "cpu_s": {party: values["cpu_s"] for party, values in beside.items()},
         },
         "machine": machine(),
         "runs": runs,
@@ -190,23 +198,36 @@ def _aria2_in(client: Host, case: Case, bed: Bed, target: Path) -> Row:
 # --- at full speed ---------------------------------------------------------------------------------------
 
 
-async def _loopback(size: int, runs: int, folder: Path | None, log: Callable[[str], None]) -> list[Row]:
-    rows: list[Row] = []
+async def _loopback(
+    size: int, runs: int, folder: Path | None, log: Callable[[str], None]
+) -> tuple[list[Row], list[Row]]:
+    http: list[Row] = []
+    swarm: list[Row] = []
     port = free_port()
     with work_folder(2 * size, folder) as place:
         bed = await make_bed(place, size, mirrors=(f"http://127.0.0.1:{port}/",))
         expected = await asyncio.to_thread(hash_file, bed.payload / FILE, chunk_bytes=_CHUNK_BYTES)
-        async with Nginx(place / "nginx", bed.channel, port=port) as server:
+        async with Nginx(place / "nginx", bed.channel, port=port) as server, seeding(bed) as seed:
             for number in range(runs):
                 for party in HTTP_PARTIES:
-                    target = bed.fresh("it")
-                    row = await _fetch_one(party, bed, server.url, target, expected)
-                    rows.append({"party": party, "round": number, **row})
+                    row = await _fetch_one(party, bed, server.url, expected)
+                    http.append({"party": party, "round": number, **row})
                     log(f"http, round {number + 1}: {party}: {float(row['seconds']):.2f} s")
-    return rows
+                for party in SWARM_PARTIES:
+                    row = await _fetch_beside(party, bed, server.url, seed)
+                    swarm.append({"party": party, "round": number, **row})
+                    log(f"swarm, round {number + 1}: {party}: {float(row['seconds']):.2f} s")
+    return http, swarm
 
 
-async def _fetch_one(party: str, bed: Bed, url: str, target: Path, expected: str) -> Row:
+async def _fetch_beside(party: str, bed: Bed, url: str, seed: Seed) -> Row:
+    words = ["--channel", url, "--root", str(bed.root), "--name", NAME, "--to", str(bed.fresh("it"))]
+    ways = {"ours": ["--mirrors"], "web seeds": ["--mirrors", "--web-seeds"], "peers": []}
+    return await measure("ours", *words, "--peer", str(seed.address), *ways[party])
+
+
+async def _fetch_one(party: str, bed: Bed, url: str, expected: str) -> Row:
+    target = bed.fresh("it")
     if party == "ours":
         words = ("--channel", url, "--root", str(bed.root), "--name", NAME, "--to", str(target))
         return await measure("ours", *words, "--mirrors", "--no-peers")
