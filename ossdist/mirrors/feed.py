@@ -167,13 +167,13 @@ class MirrorFeed:
                 lane.cancelled = True
                 lane.stream.stop()
         if not self._work.missing:
-            self._changed.set()
+            self._notify()
 
     def replace(self, have: Sequence[bool]) -> None:
         """Exactly these pieces are here; see `note_piece`."""
         if self._torrent is not None:
             self._work.replace(have)
-            self._changed.set()
+            self._notify()
 
     def look(self, *, bytes_from_peers: int) -> None:
         """Decides how much mirrors give, and watches those that are asked. Called every now and then.
@@ -202,10 +202,10 @@ class MirrorFeed:
         if budget.bytes_per_s != self._budget:
             self._budget = budget.bytes_per_s
             self._fetcher.limit(min(self._budget or math.inf, self._config.bytes_per_s or math.inf))
-            self._changed.set()
+            self._notify()
         self._watch(now_s)
         self._fill()
-        self._changed.set()  # peers may have let go of something
+        self._notify()  # peers may have let go of something
 
     # --- which mirrors -----------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class MirrorFeed:
 
     def _start(self, mirror: Mirror) -> None:
         self._numbers += 1
-        lane = Lane(self._numbers, mirror)
+        lane = Lane(self._numbers, mirror, mirror.ranged)
         mirror.lanes.add(lane)
         self._lanes.add(lane)
         lane.task = asyncio.create_task(self._drive(lane))
@@ -235,11 +235,11 @@ class MirrorFeed:
     async def _drive(self, lane: Lane) -> None:
         """Fetches one run after the other, until the mirror fails or everything is here."""
         try:
-            while self._work.missing and not lane.mirror.out and not self._roster.rests(lane.mirror):
+            while self._work.missing and self._wanted(lane):
+                changed = self._changed  # taken before: what happens meanwhile counts
                 run = await self._next_run(lane)
                 if run is None:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await changed.wait()
                     continue
                 lane.run, lane.cancelled = run, False
                 await self._fetch(lane, run)
@@ -249,15 +249,25 @@ class MirrorFeed:
         finally:
             lane.mirror.lanes.discard(lane)
             self._lanes.discard(lane)
-            self._changed.set()
+            self._notify()
             self._fill()
+
+    def _wanted(self, lane: Lane) -> bool:
+        """Its mirror is asked, and in the way for which the lane was opened."""
+        mirror = lane.mirror
+        return not mirror.out and mirror.ranged == lane.ranged and not self._roster.rests(mirror)
+
+    def _notify(self) -> None:
+        """Something has changed: lanes that found nothing to do look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _next_run(self, lane: Lane) -> Run | None:
         torrent, metainfo = self._torrent, self._metainfo
         if torrent is None or metainfo is None or not self._budget:
             return None
         most = metainfo.num_pieces
-        if lane.mirror.ranged:
+        if lane.ranged:
             most = run_pieces(
                 rate_bytes_per_s=lane.rate,
                 missing_bytes=self._work.missing * metainfo.piece_length,
@@ -286,7 +296,7 @@ class MirrorFeed:
         return missing > self._peers_bytes_per_s * _TAIL_S
 
     def _help(self, lane: Lane) -> Run | None:
-        if not lane.mirror.ranged or self._metainfo is None:
+        if not lane.ranged or self._metainfo is None:
             return None
         length = self._metainfo.piece_length
         rates = {other.number: other.rate / length for other in self._lanes if other.rate}
@@ -322,7 +332,7 @@ class MirrorFeed:
             try:
                 await run_to_end(_wind_up(reader, checking))
             finally:
-                self._changed.set()
+                self._notify()
 
     def _batch(self, lane: Lane, run: Run) -> int:
         """How many pieces to read in one go: one, unless they come so fast that each trip to a thread would count."""
@@ -373,10 +383,10 @@ class MirrorFeed:
                 mirror=mirror.site.url,
                 url=url,
                 first=span.file_offset,
-                length=(until if mirror.ranged else span.file.length) - span.file_offset,
+                length=(until if lane.ranged else span.file.length) - span.file_offset,
                 total=span.file.length,
                 sha256=self._files[path].sha256,
-                ranged=mirror.ranged,
+                ranged=lane.ranged,
             )
         )
         lane.begin(stream, self._clock.monotonic_s())

@@ -49,7 +49,7 @@ class RangeStream(Protocol):
     Attributes:
         connect_s: To a new connection; None if an older one serves, or before there is one.
         first_byte_s: From the request to the head of the answer; None before that.
-        received_bytes: What has come of the body, of the part that was asked for.
+        received_bytes: What has come of the body; before a part of a whole file comes what is thrown away.
         throttled: It waits because of our own limits.
     """
 

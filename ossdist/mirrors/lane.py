@@ -51,6 +51,7 @@ class Lane:
     Attributes:
         number: Its own.
         mirror: To which.
+        ranged: It asks for parts of files; what does not give any is asked by another lane.
         task: What drives it.
         run: The pieces that it fetches now.
         stream: The request that brings them.
@@ -63,6 +64,7 @@ class Lane:
 
     number: int
     mirror: Mirror
+    ranged: bool
     task: asyncio.Task[None] | None = None
     run: Run | None = None
     stream: RangeStream | None = None

@@ -37,7 +37,7 @@ _LIMITED_CHUNK_BYTES = 16 << 10
 _SMALL_BYTES = 32 << 10
 _COLLECT_S = 0.005
 
-_MOST_STREAMS = 64
+_MOST_STREAMS = 256
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
@@ -107,7 +107,7 @@ class HttpStream:
         self._running = Request()
         self._stopped = threading.Event()
         self._response: requests.Response | None = None
-        self._unread = 0
+        self._unread = self._unwanted = 0
 
     async def open(self) -> None:
         """Sends the request, and waits for the head of the answer."""
@@ -155,9 +155,13 @@ class HttpStream:
         self.connect_s = self._running.connect_s
         begins_at = _require_promised(wanted, response)
         self._unread = wanted.first + wanted.length - begins_at
-        self._skip(wanted.first - begins_at)
+        self._unwanted = wanted.first - begins_at
 
     def _read_into(self, view: memoryview) -> None:
+        while self._unwanted > 0:
+            count = len(self._next(self._unwanted))
+            self._unwanted -= count
+            self.received_bytes += count
         position = 0
         while position < len(view):
             part = self._next(len(view) - position)
@@ -167,10 +171,6 @@ class HttpStream:
             view[position : position + len(part)] = part
             position += len(part)
             self.received_bytes += len(part)
-
-    def _skip(self, count: int) -> None:
-        while count > 0:
-            count -= len(self._next(count))
 
     def _next(self, most: int) -> bytes:
         url = self._request.url

@@ -73,7 +73,7 @@ class MemoryStream:
         self._pipes = pipes
         self._limits = limits
         self._server: MemoryWebServer | None = None
-        self._answered_bytes = 0
+        self._offset = 0
         self._stopped = False
         self._working: asyncio.Task[object] | None = None
 
@@ -131,23 +131,19 @@ class MemoryStream:
             raise self._error("gives the whole file instead of the part", MirrorFault.NO_RANGES)
         self._server = server
         self.connect_s = self.first_byte_s = self._network.clock.monotonic_s() - begin_s
-        if not wanted.ranged:
-            await self._skip(wanted.first)
-
-    async def _skip(self, count: int) -> None:
-        while count > 0:
-            count -= len(await self._next(self._answered_bytes, count))
+        self._offset = wanted.first if wanted.ranged else 0
 
     async def _read_into(self, view: memoryview) -> None:
+        while self._offset < self._request.first:
+            await self._next(self._request.first - self._offset)
         position = 0
         while position < len(view):
-            part = await self._next(self._request.first + self.received_bytes, len(view) - position)
+            part = await self._next(len(view) - position)
             view[position : position + len(part)] = part
             position += len(part)
-            self.received_bytes += len(part)
 
-    async def _next(self, offset: int, most: int) -> bytes:
-        server, answered = self._server, self._answered_bytes
+    async def _next(self, most: int) -> bytes:
+        server, answered = self._server, self.received_bytes
         assert server is not None  # noqa: S101  # `open` comes first
         size = min(most, _CHUNK_BYTES)
         if server.silent_after is not None:
@@ -161,8 +157,9 @@ class MemoryStream:
         await self._network.carry(size, server.uplink, *self._pipes)
         if server.refuses:
             raise self._error("connection reset by peer")
-        part = server.read(self._request.url, offset, size)
-        self._answered_bytes += size
+        part = server.read(self._request.url, self._offset, size)
+        self._offset += size
+        self.received_bytes += size
         if (pause_s := max(bucket.take(size) for bucket in self._limits)) > 0:
             self.throttled = True
             await self._network.clock.sleep(pause_s)

@@ -272,3 +272,30 @@ def test_what_is_on_disk_is_not_fetched_again(tmp_path: Path) -> None:
     assert not failure
     assert tree_digests(lab.target) == payload.digests
     assert served(lab, 2) == 2 * payload.hybrid.piece_length
+
+
+@pytest.mark.parametrize(("connections", "first_range_bytes"), [(1, 20_000), (2, 20_000), (2, 1 << 20), (3, 1 << 20)])
+def test_a_server_without_ranges_is_left_to_itself_while_others_give(
+    tmp_path: Path, connections: int, first_range_bytes: int
+) -> None:
+    payload = single(tmp_path / "seed")
+    config = replace(ONE_EACH, connections=connections, first_range_bytes=first_range_bytes)
+    mirrors = (Mirror(ranged=False), Mirror(FAST // 4))
+    lab, feed, failure = run_virtual(download(World(mirrors, config=config), payload, tmp_path))
+    plain, good = feed.mirrors.values()
+    assert not failure
+    assert (plain.failures, plain.bytes, server_of(lab, 0).served_bytes) == (1, 0, 0)
+    assert good.bytes == 200_000
+
+
+def test_what_is_thrown_away_of_a_whole_file_is_no_silence(tmp_path: Path) -> None:
+    """Only the end is missing, and only a slow server without ranges is there: most of the file comes for nothing."""
+    payload = single(tmp_path / "seed")
+    damage(payload.copy(tmp_path / "target").file, [199_000])
+    config = replace(ONE_EACH, silent_s=2.0, min_bytes_per_s=1000.0)
+    world = World((Mirror(10_000, ranged=False),), config=config)
+    lab, feed, failure = run_virtual(download(world, payload, tmp_path))
+    assert not failure
+    assert tree_digests(lab.target) == payload.digests
+    assert [mirror.failures for mirror in feed.mirrors.values()] == [1]  # it was asked for a part first
+    assert served(lab, 1) == 200_000  # at 10,000 a second, with 2 s of patience
