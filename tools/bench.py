@@ -7,16 +7,37 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tools.benchmarks import calibrate, flashcrowd, hybrid, links, scale, simulator, startup, throughput, verify
+from tools.benchmarks import (
+    calibrate,
+    fallback,
+    flashcrowd,
+    hybrid,
+    links,
+    scale,
+    simulator,
+    startup,
+    throughput,
+    verify,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from tools.benchmarks.report import Row
 
 MIB = 1 << 20
+
+
+class _Rounds(TypedDict):
+    """What most of them take."""
+
+    runs: int
+    folder: Path | None
+    log: Callable[[str], None]
 
 
 def main() -> None:
@@ -34,6 +55,9 @@ def main() -> None:
     benches.add_parser("startup", help=startup.__doc__)
     benches.add_parser("links", help=links.__doc__)
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
+    trouble = benches.add_parser("fallback", help=fallback.__doc__)
+    trouble.add_argument("--trials", type=int, default=25, help="of each failure")
+    trouble.add_argument("--only", action="append", choices=sorted(fallback.FAULTS), help="of this failure alone")
     http = benches.add_parser("hybrid", help=hybrid.__doc__)
     http.add_argument("--mib", type=int, default=1024, help="size of the file at full speed")
     model = benches.add_parser("calibrate", help=calibrate.__doc__)
@@ -45,35 +69,34 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error("--runs must be at least 1")
-    if arguments.bench == "throughput":
-        work = throughput.run(size=arguments.mib * MIB, runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "scale":
-        work = scale.run(releases=arguments.releases, runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "links":
-        work = links.run(runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "simulator":
-        work = simulator.run(plot=arguments.plot, log=_log)
-    elif arguments.bench == "calibrate":
-        work = calibrate.run(runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "hybrid":
-        work = hybrid.run(size=arguments.mib * MIB, runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "flashcrowd":
-        work = flashcrowd.run(runs=arguments.runs, folder=arguments.folder, log=_log)
-    elif arguments.bench == "startup":
-        work = startup.run(runs=arguments.runs, folder=arguments.folder, log=_log)
-    else:
-        work = verify.run(
-            size=arguments.mib * MIB,
-            link_size=arguments.link_mib * MIB,
-            runs=arguments.runs,
-            folder=arguments.folder,
-            log=_log,
-        )
-    result = asyncio.run(work)
+    result = asyncio.run(_work(arguments))
     if arguments.bench == "calibrate" and arguments.table:
         print(calibrate.table(cast("list[Row]", result["rows"])))
     else:
         print(json.dumps(result, indent=None if arguments.json else 2))
+
+
+def _work(arguments: argparse.Namespace) -> Coroutine[None, None, dict[str, object]]:
+    """The benchmark that was asked for."""
+    rounds: _Rounds = {"runs": arguments.runs, "folder": arguments.folder, "log": _log}
+    works: dict[str, Callable[[], Coroutine[None, None, dict[str, object]]]] = {
+        "throughput": lambda: throughput.run(size=arguments.mib * MIB, **rounds),
+        "verify": lambda: verify.run(size=arguments.mib * MIB, link_size=arguments.link_mib * MIB, **rounds),
+        "startup": lambda: startup.run(**rounds),
+        "links": lambda: links.run(**rounds),
+        "flashcrowd": lambda: flashcrowd.run(**rounds),
+        "fallback": lambda: fallback.run(
+            faults=arguments.only or list(fallback.FAULTS),
+            trials=arguments.trials,
+            folder=arguments.folder,
+            log=_log,
+        ),
+        "hybrid": lambda: hybrid.run(size=arguments.mib * MIB, **rounds),
+        "calibrate": lambda: calibrate.run(**rounds),
+        "simulator": lambda: simulator.run(plot=arguments.plot, log=_log),
+        "scale": lambda: scale.run(releases=arguments.releases, **rounds),
+    }
+    return works[arguments.bench]()
 
 
 def _log(message: str) -> None:

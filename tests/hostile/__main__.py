@@ -2,6 +2,8 @@
 
     python -m tests.hostile BEHAVIOUR --torrent FILE --payload FOLDER --listen ADDRESS:PORT [--dial ADDRESS:PORT]
 
+A ``changing`` peer reads a mode a line from its standard input, and says when it has taken it.
+
 Says ``{"listening": "ADDRESS:PORT"}`` on standard output when it can be dialled, and at the end how many it has met.
 """
 
@@ -9,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import sys
 from pathlib import Path
 
 from ossdist.swarm import load_metainfo
 from ossdist.transfer.metainfo import Address
-from tests.hostile import BEHAVIOURS, HostilePeer, Torrent
+from tests.hostile import BEHAVIOURS, Changing, HostilePeer, Mode, Torrent
 from tests.torrents import read_piece
 
 
@@ -32,12 +35,21 @@ def main() -> None:
 
 async def _run(args: argparse.Namespace) -> None:
     metainfo = load_metainfo(args.torrent.read_bytes())
-    torrent = Torrent.of(metainfo, lambda piece: read_piece(args.payload, metainfo, piece))
-    peer = HostilePeer(torrent, BEHAVIOURS[args.behaviour](), host=args.listen.host, port=args.listen.port)
+
+    @functools.lru_cache(maxsize=64)  # a piece is asked for in many blocks
+    def read(piece: int) -> bytes:
+        return read_piece(args.payload, metainfo, piece)
+
+    torrent = Torrent.of(metainfo, read)
+    behaviour = BEHAVIOURS[args.behaviour]()
+    peer = HostilePeer(torrent, behaviour, host=args.listen.host, port=args.listen.port)
     async with peer:
         print(json.dumps({"listening": str(peer.address)}), flush=True)
         dials = [asyncio.ensure_future(peer.dial(address)) for address in args.dial]
-        await asyncio.to_thread(sys.stdin.read)
+        while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
+            if isinstance(behaviour, Changing):
+                await behaviour.change(Mode(line))
+                print(json.dumps({"mode": line}), flush=True)
         for dial in dials:
             dial.cancel()
         await asyncio.gather(*dials, return_exceptions=True)

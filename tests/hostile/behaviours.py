@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from tests.hostile.peer import any_peer_id
@@ -176,6 +177,75 @@ class FloodsRequests(Honest):
             await asyncio.sleep(0)
 
 
+class Mode(Enum):
+    """What a `Changing` peer does at present."""
+
+    HONEST = "honest"
+    CHOKE = "choke"
+    """Takes back everybody's leave to ask."""
+    SILENT = "silent"
+    """Answers no request."""
+    TRICKLE = "trickle"
+    """Gives right bytes, but few."""
+    WRONG = "wrong"
+    """Gives wrong bytes."""
+    NOT_THE_END = "not-the-end"
+    """Answers no request for the last hundredth of the pieces, which it claims to have."""
+
+
+@dataclass(slots=True)
+class Changing:
+    """Honest until it is told to be something else, in the middle of its conversations.
+
+    Attributes:
+        mode: What it does now.
+        bytes_per_s: What it gives to each when it trickles.
+    """
+
+    mode: Mode = Mode.HONEST
+    bytes_per_s: float = 5000.0
+    _met: set[Connection] = field(default_factory=set["Connection"])
+
+    def peer_id(self, theirs: bytes) -> bytes:
+        """A new one."""
+        return any_peer_id()
+
+    async def change(self, mode: Mode) -> None:
+        """Does something else from now on."""
+        before, self.mode = self.mode, mode
+        if Mode.CHOKE in {before, mode} and before is not mode:
+            for connection in list(self._met):
+                await connection.send(Message(Kind.CHOKE if mode is Mode.CHOKE else Kind.UNCHOKE))
+
+    async def talk(self, connection: Connection) -> None:
+        """Unchokes whoever is interested, unless it chokes everybody."""
+        self._met.add(connection)
+        try:
+            await connection.send(bitfield([True] * len(connection.torrent.pieces)))
+            while True:
+                message = await connection.read()
+                if message.kind == Kind.INTERESTED and self.mode is not Mode.CHOKE:
+                    await connection.send(Message(Kind.UNCHOKE))
+                elif message.kind == Kind.REQUEST:
+                    await self.give(connection, Request.decode(message.payload))
+        finally:
+            self._met.discard(connection)
+
+    async def give(self, connection: Connection, request: Request) -> None:
+        """As its mode says."""
+        match self.mode:
+            case Mode.CHOKE | Mode.SILENT:
+                return
+            case Mode.TRICKLE:
+                await DripFeeds(self.bytes_per_s).give(connection, request)
+            case Mode.WRONG:
+                await WrongAlways().give(connection, request)
+            case Mode.NOT_THE_END if request.piece >= len(connection.torrent.pieces) * 0.99:
+                return
+            case _:
+                await Honest().give(connection, request)
+
+
 def nonsense(pieces: int) -> dict[str, bytes]:
     """Malformed messages by their names, for a torrent of so many pieces."""
     found: dict[str, bytes | Message] = {
@@ -244,5 +314,6 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "floods-requests": FloodsRequests,
     "malformed": Malformed,
     "same-peer-id": SamePeerId,
+    "changing": Changing,
 }
 """By the names that `python -m tests.hostile` takes."""

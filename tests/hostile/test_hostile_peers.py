@@ -20,6 +20,7 @@ from tests.channels import CONFIG, TestChannel, make_channel, noise, port_of, pu
 from tests.hostile import (
     BEHAVIOURS,
     Behaviour,
+    Changing,
     DripFeeds,
     FloodsRequests,
     GoesSilent,
@@ -27,6 +28,7 @@ from tests.hostile import (
     HostilePeer,
     LiesInBitfield,
     Malformed,
+    Mode,
     NeverUnchokes,
     SamePeerId,
     Torrent,
@@ -107,8 +109,9 @@ async def test_a_peer_that_obeys_is_understood(tmp_path: Path, keys: Keys) -> No
         LiesInBitfield(),
         Malformed(),
         SamePeerId(),
+        *(Changing(mode) for mode in Mode),
     ],
-    ids=lambda behaviour: type(behaviour).__name__,
+    ids=lambda behaviour: getattr(getattr(behaviour, "mode", None), "value", type(behaviour).__name__),
 )
 @asynchronous
 async def test_beside_an_honest_seed_every_byte_is_right(behaviour: Behaviour, tmp_path: Path, keys: Keys) -> None:
@@ -124,6 +127,21 @@ async def test_beside_an_honest_seed_every_byte_is_right(behaviour: Behaviour, t
         assert peer.met >= 1
     assert scene.file.read_bytes() == CONTENT
     assert report.files[0].verified
+
+
+@pytest.mark.parametrize("mode", [Mode.CHOKE, Mode.SILENT, Mode.TRICKLE])
+@asynchronous
+async def test_a_peer_that_does_better_again_brings_everything(mode: Mode, tmp_path: Path, keys: Keys) -> None:
+    scene = await make_scene(tmp_path, keys)
+    behaviour = Changing(mode)
+    async with HostilePeer(scene.torrent, behaviour) as peer, scene.client(exhausted_after_s=30.0) as client:
+        download = asyncio.create_task(client.download("tool", to=scene.out, peers=[peer.address]))
+        await peer.until_met()
+        await asyncio.wait([download], timeout=0.5)
+        assert not download.done()
+        await behaviour.change(Mode.HONEST)
+        await download
+    assert scene.file.read_bytes() == CONTENT
 
 
 @asynchronous
@@ -192,5 +210,5 @@ async def test_a_flood_of_requests_costs_a_seed_neither_memory_nor_its_other_pee
 def test_every_behaviour_has_a_name() -> None:
     assert {type(make()) for make in BEHAVIOURS.values()} == {
         *(Honest, WrongAlways, WrongBlocks, NeverUnchokes, GoesSilent, DripFeeds, LiesInBitfield),
-        *(FloodsRequests, Malformed, SamePeerId),
+        *(FloodsRequests, Malformed, SamePeerId, Changing),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -58,6 +59,21 @@ class Namespace:
     def pid(self) -> int:
         """The process that holds it; ``ip link ... netns PID`` takes it."""
         return self._holder.pid
+
+    @property
+    def received_bytes(self) -> int:
+        """What has come in on all links so far, headers counted."""
+        return self._counted(0)
+
+    @property
+    def sent_bytes(self) -> int:
+        """What has gone out on all links so far, headers counted."""
+        return self._counted(8)
+
+    def _counted(self, column: int) -> int:
+        lines = Path(f"/proc/{self.pid}/net/dev").read_text("ascii").splitlines()[2:]
+        found = (line.partition(":") for line in lines)
+        return sum(int(counts.split()[column]) for name, _, counts in found if name.strip() != "lo")
 
     def run(self, *words: str, given: str = "") -> str:
         """Runs a program to its end.

@@ -49,6 +49,15 @@ def test_hosts_of_a_site_share_its_link(network: Network) -> None:
     )  # what stays inside does not pass the link
 
 
+def test_what_went_over_a_link_is_counted(network: Network) -> None:
+    one, other = network.host("one"), network.host("other")
+    before = one.sent_bytes, one.received_bytes, other.received_bytes
+    transfer(one, other, 1_000_000)
+    assert 1_000_000 < one.sent_bytes - before[0] < 1_200_000
+    assert 0 < one.received_bytes - before[1] < 200_000
+    assert 1_000_000 < other.received_bytes - before[2] < 1_200_000
+
+
 def test_delay_is_what_was_asked_for(network: Network) -> None:
     near = network.host("near")
     for delay_s in (0.001, 0.02, 0.3):

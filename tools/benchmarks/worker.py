@@ -56,6 +56,8 @@ def main() -> None:
     ours.add_argument("--mirrors", action="store_true", help="use the release's mirrors too")
     ours.add_argument("--no-peers", action="store_true", help="use them alone")
     ours.add_argument("--web-seeds", action="store_true", help="let libtorrent ask them")
+    ours.add_argument("--target-bytes-per-s", type=float, help="with so much from peers no mirror is asked")
+    ours.add_argument("--announce", action="store_true", help="find peers by the release's trackers alone")
     bare.add_argument("--defaults", action="store_true", help="with libtorrent's own settings")
     for party in (bare, ours):
         party.add_argument("--stay", action="store_true", help="go on sharing until stdin ends")
@@ -153,7 +155,7 @@ async def run_ours(arguments: argparse.Namespace) -> None:
     config = ClientConfig(
         swarm=replace(LOCAL, listen=(str(arguments.listen),), download_bytes_per_s=arguments.download_bytes_per_s),
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
-        mirrors=MirrorConfig(web_seeds=arguments.web_seeds),
+        mirrors=MirrorConfig(web_seeds=arguments.web_seeds, target_bytes_per_s=arguments.target_bytes_per_s),
         mirrors_enabled=arguments.mirrors,
         peers_enabled=not arguments.no_peers,
         seed_after=arguments.stay,
