@@ -127,9 +127,21 @@ class Reader:
         self._stream: RangeStream | None = None
         self._at = (-1, -1)
         self._seconds = 0.0
+        self._failed = False
 
     async def read(self, first: int, count: int, view: memoryview) -> None:
-        """Fills pieces; what no file covers is padding, all zeros (BEP 47)."""
+        """Fills pieces; what no file covers is padding, all zeros (BEP 47).
+
+        Raises:
+            MirrorError: They do not come.
+        """
+        try:
+            await self._read(first, count, view)
+        except MirrorError:
+            self._failed = True
+            raise
+
+    async def _read(self, first: int, count: int, view: memoryview) -> None:
         done = 0
         for span in joined(self._metainfo, first, count):
             here = (span.file.index, span.file_offset)
@@ -151,7 +163,8 @@ class Reader:
         stream, self._stream, self._lane.stream = self._stream, None, None
         if stream is None:
             return
-        if stream.received_bytes and not self._lane.cancelled and self._lane.verdict is None:
+        stopped = self._lane.cancelled or self._lane.verdict is not None
+        if stream.received_bytes and not self._failed and not stopped:
             self._feed.note_request(self._lane, stream, self._seconds)
         await stream.close()
 

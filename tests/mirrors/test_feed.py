@@ -78,6 +78,7 @@ class World:
         config: How mirrors are asked.
         seed: Of chance.
         large: Several files instead of one.
+        health: What is known of the mirrors.
     """
 
     mirrors: tuple[Mirror, ...]
@@ -85,6 +86,7 @@ class World:
     config: MirrorConfig = field(default_factory=MirrorConfig)
     seed: int = 1
     large: bool = False
+    health: HealthBook = field(default_factory=HealthBook)
 
     @property
     def enough(self) -> bool:
@@ -144,7 +146,7 @@ async def begin(world: World, payload: Payload, folder: Path) -> tuple[Lab, Tran
         files={file.path: SignedFile(path=file.path, sha256="") for file in payload.hybrid.files},
         fetcher=MemoryRanges(network, downlink=Pipe(network.clock, 10 * FAST)),
         config=world.config,
-        health=HealthBook(),
+        health=world.health,
         here=NOWHERE,
         clock=network.clock,
         rng=network.rng,
@@ -299,3 +301,15 @@ def test_what_is_thrown_away_of_a_whole_file_is_no_silence(tmp_path: Path) -> No
     assert tree_digests(lab.target) == payload.digests
     assert [mirror.failures for mirror in feed.mirrors.values()] == [1]  # it was asked for a part first
     assert served(lab, 1) == 200_000  # at 10,000 a second, with 2 s of patience
+
+
+def test_what_is_cut_short_is_no_success(tmp_path: Path) -> None:
+    """Something comes each time, and the pauses grow all the same."""
+    payload = single(tmp_path / "seed")
+    world = World((Mirror(cut_after=20_000),), config=replace(ONE_EACH, at_once=1))
+    _, feed, _ = run_virtual(download(world, payload, tmp_path))
+    (mirror,) = feed.mirrors.values()
+    assert mirror.bytes > 0
+    health = world.health[mirror.site.url]
+    assert health.in_a_row == mirror.failures >= 4
+    assert health.successes == 0
