@@ -21,6 +21,13 @@ from enum import Enum
 _WINDOW_S = 4.0
 """Rates are compared over so long."""
 
+_SHORT_S = 1.5
+_COLLAPSED = 0.5
+"""Peers who suffice, and then bring less than this part of it over so long, are not waited for any longer."""
+
+_CAME_BACK = 2.0
+"""Peers who bring so much more beside mirrors than they brought alone have changed."""
+
 _LEAST_HELP = 0.25
 """Mirrors help if at least this part of what they give comes on top."""
 
@@ -94,6 +101,7 @@ class BalanceState:
         since_s: Since when.
         began_s: When the transfer began.
         window: What was seen at the beginning of the window over which rates are taken.
+        recent: What was seen at the beginning of the short window over which a collapse shows.
         alone_bytes_per_s: What peers brought when they were alone; None if that was not seen.
         peers_at_s: When peers brought something last.
         peers_bytes: What they had brought then.
@@ -106,6 +114,7 @@ class BalanceState:
     since_s: float
     began_s: float
     window: Seen
+    recent: Seen
     alone_bytes_per_s: float | None = None
     peers_at_s: float | None = None
     peers_bytes: int = 0
@@ -130,7 +139,12 @@ class Budget:
 def begin(seen: Seen) -> BalanceState:
     """At the beginning of a transfer."""
     return BalanceState(
-        phase=Phase.WAITING, since_s=seen.now_s, began_s=seen.now_s, window=seen, peers_bytes=seen.bytes_from_peers
+        phase=Phase.WAITING,
+        since_s=seen.now_s,
+        began_s=seen.now_s,
+        window=seen,
+        recent=seen,
+        peers_bytes=seen.bytes_from_peers,
     )
 
 
@@ -148,6 +162,8 @@ def step(state: BalanceState, seen: Seen, config: BalanceConfig) -> tuple[Balanc
     if seen.bytes_from_peers > state.peers_bytes:
         state = replace(state, peers_at_s=seen.now_s, peers_bytes=seen.bytes_from_peers)
     if (forced := _forced(state, seen, config)) is not None:
+        if forced[0] is Phase.HELPING:
+            state = replace(state, alone_bytes_per_s=0.0)  # what they brought once says nothing of later
         return _enter(state, forced[0], seen, forced[1])
     match state.phase:
         case Phase.WAITING:
@@ -190,6 +206,13 @@ def _while_capped(state: BalanceState, seen: Seen, config: BalanceConfig) -> tup
 
 
 def _while_spared(state: BalanceState, seen: Seen, config: BalanceConfig) -> tuple[BalanceState, Budget]:
+    if seen.now_s - state.recent.now_s >= _SHORT_S:
+        recently, _ = _rates(state.recent, seen)
+        enough = config.target_bytes_per_s or state.alone_bytes_per_s or 0.0
+        state = replace(state, recent=seen)
+        if recently < enough * _COLLAPSED:
+            cause = f"peers bring {_shown(recently)} of late, and brought {_shown(state.alone_bytes_per_s or 0.0)}"
+            return _enter(replace(state, alone_bytes_per_s=recently), Phase.HELPING, seen, cause, config)
     if seen.now_s - state.window.now_s < _WINDOW_S:
         return state, Budget(0.0)
     peers, _ = _rates(state.window, seen)
@@ -222,6 +245,8 @@ def _while_helping(state: BalanceState, seen: Seen, config: BalanceConfig) -> tu
         pass
     elif alone is not None and alone >= _NOTHING_BYTES_PER_S and together - alone < _LEAST_HELP * mirrors:
         cause = f"peers bring {_shown(alone)} alone, and {_shown(together)} with mirrors"
+    elif alone is not None and peers > _CAME_BACK * max(alone, _NOTHING_BYTES_PER_S):
+        cause = f"to see what peers bring alone: {_shown(peers)} now, and {_shown(alone)} before"
     elif seen.now_s - state.since_s >= state.trial_s:
         cause = "to see what peers bring alone"
         state = replace(state, trial_s=min(_LONGEST_TRIAL_S, state.trial_s * 2))
@@ -243,7 +268,7 @@ def _enter(
     if phase is state.phase:
         budget = Budget(float("inf") if phase is Phase.HELPING else 0.0)
         return state, budget
-    after = replace(state, phase=phase, since_s=seen.now_s, window=seen)
+    after = replace(state, phase=phase, since_s=seen.now_s, window=seen, recent=seen)
     if phase is not Phase.HELPING:
         return after, Budget(0.0, cause)
     return after, Budget(_help(after, config).bytes_per_s if config is not None else float("inf"), cause)

@@ -97,6 +97,27 @@ def test_peers_who_stop_are_replaced_soon() -> None:
     assert math.isinf(line.budget)
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.5, 1.0, 1.5, 2.0, 3.5])
+@pytest.mark.parametrize("target", [2 * MB, None])
+def test_peers_who_only_trickle_are_replaced_soon(target: float | None, phase: float) -> None:
+    """Whenever it begins in a window."""
+    line = Line(BalanceConfig(target_bytes_per_s=target), peers=5 * MB, carries=5 * MB)
+    line.go(8)
+    while line.state is not None and line.state.phase is not Phase.SPARED:
+        line.go(POLL_S)
+    line.go(phase)
+    line.peers = 0.01 * MB
+    assert line.go(3.0) is Phase.HELPING
+    assert line.causes[-1].startswith("peers bring ")
+
+
+def test_peers_who_bring_a_little_less_are_not_gone() -> None:
+    line = Line(BalanceConfig(target_bytes_per_s=2 * MB), peers=5 * MB)
+    line.go(5)
+    line.peers = 2.1 * MB
+    assert line.go(20) is Phase.SPARED
+
+
 def test_with_a_target_mirrors_give_what_is_missing_of_it() -> None:
     line = Line(BalanceConfig(target_bytes_per_s=5 * MB), peers=2 * MB)
     line.go(20)
@@ -134,6 +155,23 @@ def test_mirrors_that_help_go_on() -> None:
     line = Line(peers=5 * MB, mirrors=5 * MB, carries=10 * MB)
     line.go(200)
     assert line.from_peers + line.from_mirrors > 0.9 * 200 * 10 * MB
+
+
+@pytest.mark.parametrize("after", [5.0, 7.5, 20.0, 40.0])
+@pytest.mark.parametrize("target", [2 * MB, None])
+def test_peers_who_come_back_spare_mirrors_again(target: float | None, after: float) -> None:
+    """Within 20 s mirrors give less than a tenth."""
+    line = Line(BalanceConfig(target_bytes_per_s=target), peers=5 * MB, carries=5 * MB, mirrors=5 * MB)
+    line.go(12)
+    line.peers = 0.0
+    line.go(after)
+    assert line.state is not None
+    assert line.state.phase is Phase.HELPING
+    line.peers = 5 * MB
+    line.go(18)
+    before = (line.from_peers, line.from_mirrors)
+    line.go(2)
+    assert line.from_mirrors - before[1] < 0.1 * (line.from_peers - before[0])
 
 
 def test_peers_who_come_late_are_noticed() -> None:
