@@ -78,6 +78,22 @@ class SwarmSwitched:
 
 
 @dataclass(frozen=True, slots=True)
+class SwarmAssessed:
+    """The swarm is in another condition than before.
+
+    Attributes:
+        condition: ``good``, ``degraded``, ``blocked``, ``offline`` or ``unknown``; see
+            `ossdist.health.assess.Condition`.
+        troubles: What is in the way, the surest first; see `ossdist.health.assess.Trouble`.
+        evidence: What was seen, in words.
+    """
+
+    condition: str
+    troubles: tuple[str, ...]
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFailed:
     """A tracker or mirror failed; the others go on.
 
@@ -154,6 +170,7 @@ TransferEvent: TypeAlias = (
     | Progress
     | Resumed
     | SwarmSwitched
+    | SwarmAssessed
     | SourceFailed
     | MirrorsSwitched
     | MirrorStarted

@@ -97,6 +97,8 @@ def _lines(event: events.TransferEvent) -> list[str]:  # noqa: PLR0911  # a tabl
         case events.Resumed(done, _, copied):
             found = {"were copied from the channel's folder": copied, "were here already": done}
             return [f"{count} bytes {how}" for how, count in found.items() if count]
+        case events.SwarmAssessed(condition, _, evidence):
+            return [f"the swarm is {condition}: {evidence}"] if evidence else []
         case events.SwarmSwitched(swarm, reason):
             return [f"going on in the {swarm} swarm: {reason}"]
         case events.SourceFailed(source, reason):

@@ -9,6 +9,7 @@ from ossdist.sim.links import PeerLink, WebSeedLink
 from ossdist.sim.network import address_of
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.torrent_events import (
+    Ending,
     PeerConnected,
     PeerDisconnected,
     TrackerFailed,
@@ -158,7 +159,8 @@ class Contacts:
                 self._party.publish(PeerConnected(address))
                 link, reason = self._connect(address)
                 if link is None:
-                    self._party.publish(PeerDisconnected(address, reason))
+                    ending = Ending.REFUSED if reason == REFUSED else Ending.OTHER
+                    self._party.publish(PeerDisconnected(address, reason, ending))
                     failures += 1
             if link is not None:
                 failures = 0
@@ -212,6 +214,6 @@ class Contacts:
             if server is not None and not server.refuses:
                 self._party.exchange.begin(WebSeedLink(self._party.exchange, url, server, self._network))
                 return
-            self._party.publish(PeerDisconnected(address, REFUSED))
+            self._party.publish(PeerDisconnected(address, REFUSED, Ending.REFUSED))
             self._party.publish(WebSeedFailed(url, REFUSED))
             await self._network.clock.sleep(self._network.timing.web_seed_retry_s)

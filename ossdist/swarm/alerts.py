@@ -6,6 +6,7 @@ none may leave this module.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ossdist.swarm.snapshots import os_error_number
 from ossdist.transfer.metainfo import Address
 from ossdist.transfer.torrent_events import (
     CheckingDone,
+    Ending,
     EventsLost,
     Finished,
     MetadataReceived,
@@ -44,6 +46,7 @@ class DialFailed:
 
     address: Address
     reason: str
+    ending: Ending = Ending.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,13 @@ def _metadata_received(alert: lt.metadata_received_alert) -> MetadataReceived:
 
 def _disconnected(alert: lt.peer_disconnected_alert) -> PeerDisconnected | DialFailed:
     ended = DialFailed if alert.op == lt.operation_t.connect else PeerDisconnected
-    return ended(_address(alert.endpoint), alert.error.message())
+    return ended(_address(alert.endpoint), alert.error.message(), _ending(alert.error))
+
+
+def _ending(error: lt.error_code) -> Ending:
+    if error.category().name() == "libtorrent":
+        return _LIBTORRENT_ENDINGS.get(error.value(), Ending.OTHER)
+    return _SYSTEM_ENDINGS.get(os_error_number(error), Ending.OTHER)
 
 
 def _protocol_broken(alert: lt.peer_error_alert) -> ProtocolBroken:
@@ -232,6 +241,15 @@ def _resume_data(alert: lt.save_resume_data_alert) -> ResumeDataReady:
 
 
 # The Python binding does not name ``libtorrent::errors``.
+_LIBTORRENT_ENDINGS = {36: Ending.TIMED_OUT, 51: Ending.NO_HANDSHAKE}
+_SYSTEM_ENDINGS = {
+    errno.ECONNREFUSED: Ending.REFUSED,
+    errno.ETIMEDOUT: Ending.TIMED_OUT,
+    errno.ENETUNREACH: Ending.UNREACHABLE,
+    errno.EHOSTUNREACH: Ending.UNREACHABLE,
+    errno.ENETDOWN: Ending.UNREACHABLE,
+    errno.ECONNRESET: Ending.RESET,
+}
 _PEER_BANNED = 91
 _INVALID_RANGE = 87
 

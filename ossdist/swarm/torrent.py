@@ -28,6 +28,7 @@ from ossdist.transfer.session import PeerKind, TorrentState
 from ossdist.transfer.subscription import Subscribers
 from ossdist.transfer.torrent_events import (
     CheckingDone,
+    Ending,
     EventsLost,
     MetadataReceived,
     PeerDisconnected,
@@ -282,7 +283,8 @@ class LibtorrentTorrent:
                 self._info_hashes = metainfo.info_hashes
                 self._subscribers.publish(event)
             case DialFailed(address, reason) | ProtocolBroken(address, reason):
-                self._subscribers.publish(PeerDisconnected(address, reason))
+                ending = event.ending if isinstance(event, DialFailed) else Ending.OTHER
+                self._subscribers.publish(PeerDisconnected(address, reason, ending))
                 if (url := self._web_seeds.at(address)) is not None:
                     self._subscribers.publish(WebSeedFailed(url, reason))
             case CheckingDone():

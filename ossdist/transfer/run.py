@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ossdist import events
 from ossdist.errors import StorageError, SwarmError
+from ossdist.health.monitor import SwarmMonitor
 from ossdist.tasks import run_to_end
 from ossdist.transfer.failures import exhausted, storage_error
 from ossdist.transfer.progress import RateMeter
@@ -88,6 +89,7 @@ class Transfer:
     feed: MirrorFeed | None = None
     checks_v2: bool = True
     _torrent: Torrent | None = None
+    _monitor: SwarmMonitor | None = None
     _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
     _notes: dict[str, str] = field(default_factory=dict[str, str])
@@ -209,6 +211,8 @@ class Transfer:
         self._verified = VerifiedPieces(metainfo)
         self._sequential, self._had_stopped = self._prefer_sequential(()), False
         self._leechers = frozenset()
+        if self._peers_possible:
+            self._monitor = SwarmMonitor(self.on_event)
         torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
@@ -325,6 +329,8 @@ class Transfer:
                 return
 
     async def _handle(self, torrent: Torrent, event: TorrentEvent) -> None:
+        if self._monitor is not None:
+            self._monitor.note(event)
         match event:
             case PieceVerified(index) if self._verified is not None:
                 self._verified.add(index)
@@ -366,6 +372,9 @@ class Transfer:
                 done = self._initial_bytes - copied
                 self.on_event(events.Resumed(done, rechecked=not torrent.resumed, bytes_copied=copied))
         await self._choose_order(torrent, peers)
+        if self._monitor is not None and status.state is TorrentState.DOWNLOADING:
+            given = self.tally.total(PeerKind.PEER)
+            self._monitor.look(self.clock.monotonic_s(), status, peers, bytes_from_peers=given)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
         self._peers = len(peers) - mirrors
         fed = self.feed.bytes if self.feed is not None else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,12 +55,36 @@ class PeerConnected:
     address: Address
 
 
+class Ending(Enum):
+    """How a connection, or an attempt at one, ended."""
+
+    REFUSED = "refused"
+    """The other end, or somebody on the way, does not take it."""
+    TIMED_OUT = "timed out"
+    """No answer."""
+    UNREACHABLE = "unreachable"
+    """The system knows no way there."""
+    NO_HANDSHAKE = "no handshake"
+    """It came about, and the other side never said who it is."""
+    RESET = "reset"
+    """It was broken off."""
+    OTHER = "other"
+    """Closed in good order, or by us."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerDisconnected:
-    """A connection ended."""
+    """A connection ended.
+
+    Attributes:
+        address: With whom.
+        reason: In words.
+        ending: How.
+    """
 
     address: Address
     reason: str
+    ending: Ending = Ending.OTHER
 
 
 @dataclass(frozen=True, slots=True)

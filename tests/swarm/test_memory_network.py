@@ -19,6 +19,7 @@ from ossdist.transfer.metainfo import Address, InfoHashes
 from ossdist.transfer.session import AddTorrent
 from ossdist.transfer.torrent_events import (
     CheckingDone,
+    Ending,
     Finished,
     PeerBanned,
     PeerConnected,
@@ -120,7 +121,7 @@ async def test_a_web_server_has_switches_for_its_faults(tmp_path: Path) -> None:
     with leech.subscribe() as subscription:
         seen = await events_until(subscription, WebSeedFailed)
         mirror = Address("mirror.example", 80)
-        refused = [PeerConnected(mirror), PeerDisconnected(mirror, "Connection refused")]
+        refused = [PeerConnected(mirror), PeerDisconnected(mirror, "Connection refused", Ending.REFUSED)]
         assert seen == [CheckingDone(), *refused, WebSeedFailed(url, "Connection refused")]
 
         server.refuses, server.status = False, "503 Service Unavailable"

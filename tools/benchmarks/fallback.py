@@ -224,13 +224,16 @@ def _watch(scene: Scene, fault: Fault, process: subprocess.Popen[str], rng: rand
         fault_s = begin_s
     _until(lambda: scene.mirror.sent_bytes - given_before >= _PAYLOAD_BYTES, process, "the mirror gave nothing")
     mirror_s = time.monotonic()
+    assessed: object = ""
     with contextlib.suppress(SystemExit):  # it failed, which shows in the file
-        answer(process)
+        assessed = answer(process)["assessed"]
     return {
         "mirror_after_s": mirror_s - fault_s,
         "fault_at": at_bytes / fetched_bytes,
         "seconds": time.monotonic() - begin_s,
         "received_ratio": scene.client.received_bytes / fetched_bytes,
+        "assessed": assessed,
+        "fault_s": fault_s - begin_s,
     }
 
 

@@ -15,9 +15,11 @@ import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import libtorrent as lt
 
+from ossdist import events
 from ossdist.client import Client
 from ossdist.clock import SystemClock
 from ossdist.config import ClientConfig, MirrorConfig, SwarmConfig, TransferConfig
@@ -27,6 +29,9 @@ from ossdist.store.trust_file import TrustFile
 from ossdist.swarm.settings import session_params
 from ossdist.transfer.metainfo import Address
 from ossdist.updater import Updater
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOCAL = SwarmConfig(listen=("127.0.0.1:0",), dht=False, lsd=False, port_mapping=False)
 DEADLINE_S = 300.0
@@ -165,8 +170,15 @@ async def run_ours(arguments: argparse.Namespace) -> None:
     async with Client(channel, root=arguments.root, config=config) as client:
         before = _cpu_s()
         begin_s = time.monotonic()
-        await client.download(arguments.name, to=arguments.to, peers=arguments.peer)
-        _report(begin_s, before)
+        said: list[str] = []
+
+        def hear(event: events.TransferEvent) -> None:
+            if isinstance(event, events.SwarmAssessed):
+                at_s = time.monotonic() - begin_s
+                said.append(f"{at_s:.1f} s: {event.condition} ({', '.join(event.troubles)})")
+
+        await client.download(arguments.name, to=arguments.to, peers=arguments.peer, on_event=hear)
+        _report(begin_s, before, assessed="; ".join(said))
         if arguments.stay:
             await asyncio.to_thread(sys.stdin.read)
 
@@ -219,7 +231,7 @@ def _cpu_s() -> float:
     )
 
 
-def _report(begin_s: float, cpu_before_s: float, **more: float) -> None:
+def _report(begin_s: float, cpu_before_s: float, **more: float | str) -> None:
     _say(
         {
             **more,
@@ -240,7 +252,7 @@ def _require_in_time(deadline_s: float) -> None:
         raise SystemExit("it took too long")
 
 
-def _say(value: dict[str, float]) -> None:
+def _say(value: Mapping[str, float | str]) -> None:
     print(json.dumps(value), flush=True)
 
 

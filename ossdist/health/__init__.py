@@ -1,0 +1,1 @@
+"""What a transfer notices of its network: measurements, and what they mean."""
