@@ -57,6 +57,7 @@ def main() -> None:
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
     trouble = benches.add_parser("fallback", help=fallback.__doc__)
     trouble.add_argument("--trials", type=int, default=25, help="of each failure")
+    trouble.add_argument("--way-back", type=int, default=3, help="trials of the way back, where there is one")
     trouble.add_argument("--only", action="append", choices=sorted(fallback.FAULTS), help="of this failure alone")
     http = benches.add_parser("hybrid", help=hybrid.__doc__)
     http.add_argument("--mib", type=int, default=1024, help="size of the file at full speed")
@@ -88,6 +89,7 @@ def _work(arguments: argparse.Namespace) -> Coroutine[None, None, dict[str, obje
         "fallback": lambda: fallback.run(
             faults=arguments.only or list(fallback.FAULTS),
             trials=arguments.trials,
+            way_back=arguments.way_back,
             folder=arguments.folder,
             log=_log,
         ),

@@ -9,6 +9,7 @@ import random
 import statistics
 import sys
 import time
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from tools.benchmarks.report import Row, machine, work_folder
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from tests.lab.network import Host
@@ -42,6 +43,8 @@ _MIRROR = 2
 _TRACKER = 3
 _FRAMING = 1514 / 1448
 _TICK_S = 0.02
+_LONG_SIZE = 300_000_000
+_SHARE_S = 2.0
 _PAYLOAD_BYTES = 30_000
 """More than a connection or the head of an answer: payload flows."""
 _DEADLINE_S = 90.0
@@ -67,6 +70,11 @@ class Scene:
     commands: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     processes: list[subprocess.Popen[str]] = field(default_factory=list["subprocess.Popen[str]"])
 
+    @property
+    def addresses(self) -> list[str]:
+        """The peers', as arguments."""
+        return [word for peer in self.peers for word in ("--peer", f"{peer.address}:{PORT}")]
+
     def tell(self, mode: str) -> None:
         """Tells all peers what to be from now on."""
         for process in self.processes:
@@ -91,15 +99,8 @@ class Scene:
         self.processes.clear()
 
 
-def _on_ports(action: str) -> Callable[[Scene], None]:
-    def act(scene: Scene) -> None:
-        rules = [
-            Rule(action=action, protocol=protocol, port=PORT)  # type: ignore[arg-type]
-            for protocol in ("tcp", "udp")
-        ]
-        scene.client.firewall.add(*rules)
-
-    return act
+_DROPPED = (Rule(protocol="tcp", port=PORT), Rule(protocol="udp", port=PORT))
+_REJECTED = (Rule(action="reject", protocol="tcp", port=PORT), Rule(action="reject", protocol="udp", port=PORT))
 
 
 def _filter_handshakes(scene: Scene) -> None:
@@ -117,42 +118,66 @@ class Fault:
         begin: Does it.
         at_start: It is there before the transfer begins, and peers are to be found by the tracker alone.
         near_end: It shows when only the last hundredth is missing.
+        undo: Ends it; None if the way back is not measured.
     """
 
     begin: Callable[[Scene], None]
     at_start: bool = False
     near_end: bool = False
+    undo: Callable[[Scene], None] | None = None
 
 
 FAULTS: dict[str, Fault] = {
-    "no peers": Fault(Scene.end_peers),
+    "no peers": Fault(Scene.end_peers, undo=Scene.start_peers),
     "tracker black-holed": Fault(lambda scene: scene.tracker.firewall.add(LOSES_EVERYTHING), at_start=True),
-    "P2P ports dropped": Fault(_on_ports("drop")),
-    "P2P ports rejected": Fault(_on_ports("reject")),
+    "P2P ports dropped": Fault(
+        lambda scene: scene.client.firewall.add(*_DROPPED),
+        undo=lambda scene: scene.client.firewall.remove(*_DROPPED),
+    ),
+    "P2P ports rejected": Fault(
+        lambda scene: scene.client.firewall.add(*_REJECTED),
+        undo=lambda scene: scene.client.firewall.remove(*_REJECTED),
+    ),
     "handshake filtered": Fault(_filter_handshakes),
-    "choked": Fault(lambda scene: scene.tell("choke")),
-    "trickle of 10 kB/s": Fault(lambda scene: scene.tell("trickle")),
+    "choked": Fault(lambda scene: scene.tell("choke"), undo=lambda scene: scene.tell("honest")),
+    "trickle of 10 kB/s": Fault(lambda scene: scene.tell("trickle"), undo=lambda scene: scene.tell("honest")),
     "stall at 99 %": Fault(lambda scene: scene.tell("not-the-end"), near_end=True),
     "poisoned": Fault(lambda scene: scene.tell("wrong")),
 }
 
 
 async def run(
-    *, faults: Sequence[str], trials: int, folder: Path | None, log: Callable[[str], None]
+    *, faults: Sequence[str], trials: int, way_back: int, folder: Path | None, log: Callable[[str], None]
 ) -> dict[str, object]:
-    """Measures so many trials of each failure."""
-    with work_folder(3 * SIZE, folder) as place:
-        mirrors = (f"http://{_SUBNET}{_MIRROR}:{MIRROR_PORT}/",)
-        trackers = (f"http://{_SUBNET}{_TRACKER}:{PORT}/announce",)
-        bed = await make_bed(place, SIZE, mirrors=mirrors, trackers=trackers)
-        rows = await asyncio.to_thread(_measure, bed, faults, trials, log)
+    """Measures so many trials of each failure, and of the way back of those that can be undone."""
+    mirrors = (f"http://{_SUBNET}{_MIRROR}:{MIRROR_PORT}/",)
+    trackers = (f"http://{_SUBNET}{_TRACKER}:{PORT}/announce",)
+    rows: list[Row] = []
+    back: list[Row] = []
+    if trials:
+        with work_folder(3 * SIZE, folder) as place:
+            bed = await make_bed(place, SIZE, mirrors=mirrors, trackers=trackers)
+            rows = await asyncio.to_thread(_measure, bed, faults, trials, log)
+    if way_back:
+        with work_folder(3 * _LONG_SIZE, folder) as place:
+            bed = await make_bed(place, _LONG_SIZE, mirrors=mirrors, trackers=trackers)
+            back = await asyncio.to_thread(_measure_back, bed, faults, way_back, log)
     return {
         "bench": "fallback",
-        "faults": {name: _summary([row for row in rows if row["fault"] == name]) for name in faults},
+        "faults": {name: _summary(found) for name, found in _grouped(rows).items()},
+        "way_back_s": {name: sorted(float(row["back_s"]) for row in found) for name, found in _grouped(back).items()},
         "machine": machine(),
         "trials": trials,
-        "rows": rows,
+        "rows": rows + back,
     }
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """By what they are called."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(str(row["fault"]), []).append(row)
+    return found
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, float]:
@@ -180,7 +205,29 @@ def _measure(bed: Bed, faults: Sequence[str], trials: int, log: Callable[[str], 
     return rows
 
 
+def _measure_back(bed: Bed, faults: Sequence[str], trials: int, log: Callable[[str], None]) -> list[Row]:
+    rows: list[Row] = []
+    for number in range(trials):
+        for name in faults:
+            for kind, target in (("target", TARGET_BYTES_PER_S), ("no target", 0)):
+                if (undo := FAULTS[name].undo) is None:
+                    continue
+                row = _way_back(bed, FAULTS[name], undo, target)
+                rows.append({"fault": f"{name}, {kind}", "trial": number, **row})
+                log(f"way back {number + 1}: {name}, {kind}: {json.dumps(row)}")
+    return rows
+
+
 def _trial(bed: Bed, fault: Fault, rng: random.Random) -> Row:
+    with _scene(bed) as scene:
+        if fault.at_start:
+            fault.begin(scene)
+        process = _start_ours(scene, bed, TARGET_BYTES_PER_S, announced=fault.at_start)
+        return _watch(scene, fault, process, rng)
+
+
+@contextlib.contextmanager
+def _scene(bed: Bed) -> Generator[Scene]:
     with Network() as network, ExitStack() as stack:
         mirror, tracker = network.host("mirror", FAST), network.host("tracker", FAST)
         client = network.host("client", Link(up_bps=mbit(20), down_bps=DOWN_BPS))
@@ -188,21 +235,43 @@ def _trial(bed: Bed, fault: Fault, rng: random.Random) -> Row:
         scene = Scene(client, peers, mirror, tracker)
         run_mirror(mirror, bed.folder / "nginx", bed.channel)
         words = ("--torrent", str(bed.torrent(v1=False)), "--payload", str(bed.payload), "--listen")
-        addresses = [word for peer in peers for word in ("--peer", f"{peer.address}:{PORT}")]
         scene.commands = [
             (sys.executable, "-m", "tests.hostile", "changing", *words, f"{peer.address}:{PORT}") for peer in peers
         ]
         stack.callback(scene.end_peers)
         scene.start_peers()
-        answer(start(tracker, "tracker", "--listen", f"{tracker.address}:{PORT}", *addresses))
-        if fault.at_start:
-            fault.begin(scene)
-        channel = f"http://{mirror.address}:{MIRROR_PORT}/"
-        target = bed.fresh("it")
-        ours = ["--channel", channel, "--root", str(bed.root), "--name", NAME, "--to", str(target), "--mirrors"]
-        ours += ["--target-bytes-per-s", str(TARGET_BYTES_PER_S), "--listen", f"{client.address}:0"]
-        process = start(client, "ours", *ours, *([] if fault.at_start else addresses))
-        return _watch(scene, fault, process, rng)
+        answer(start(tracker, "tracker", "--listen", f"{tracker.address}:{PORT}", *scene.addresses))
+        yield scene
+
+
+def _start_ours(scene: Scene, bed: Bed, target: float, *, announced: bool) -> subprocess.Popen[str]:
+    channel, folder = f"http://{scene.mirror.address}:{MIRROR_PORT}/", bed.fresh("it")
+    ours = ["--channel", channel, "--root", str(bed.root), "--name", NAME, "--to", str(folder), "--mirrors"]
+    ours += ["--listen", f"{scene.client.address}:0", *([] if announced else scene.addresses)]
+    ours += ["--target-bytes-per-s", str(target)] if target else []
+    return start(scene.client, "ours", *ours)
+
+
+def _way_back(bed: Bed, fault: Fault, undo: Callable[[Scene], None], target: float) -> Row:
+    """How long after the peers' return the mirror gives less than a tenth of what comes."""
+    with _scene(bed) as scene:
+        process = _start_ours(scene, bed, target, announced=False)
+        _until(lambda: scene.client.received_bytes >= 40_000_000, process, "peers gave too little")
+        fault.begin(scene)
+        before = scene.mirror.sent_bytes
+        _until(lambda: scene.mirror.sent_bytes - before >= 5_000_000, process, "the mirror gave nothing")
+        undo(scene)
+        begin_s = time.monotonic()
+        seen: deque[tuple[float, int, int]] = deque()
+        while (now_s := time.monotonic()) - begin_s < _DEADLINE_S and process.poll() is None:
+            seen.append((now_s, scene.mirror.sent_bytes, scene.client.received_bytes))
+            while seen[0][0] < now_s - _SHARE_S:
+                seen.popleft()
+            given, came = seen[-1][1] - seen[0][1], seen[-1][2] - seen[0][2]
+            if seen[-1][0] - seen[0][0] > _SHARE_S / 2 and came and given < 0.1 * came:
+                return {"back_s": now_s - begin_s}
+            time.sleep(_TICK_S)
+        return {"back_s": float("inf")}
 
 
 def _watch(scene: Scene, fault: Fault, process: subprocess.Popen[str], rng: random.Random) -> Row:
