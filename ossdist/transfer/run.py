@@ -13,6 +13,7 @@ from ossdist.errors import StorageError, SwarmError
 from ossdist.health.monitor import SwarmMonitor
 from ossdist.tasks import run_to_end
 from ossdist.transfer.failures import exhausted, storage_error
+from ossdist.transfer.notes import Notes
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.resting import RestingWebSeeds
 from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
@@ -67,7 +68,7 @@ class Transfer:
         tally: What came from where so far.
         swarm: The swarm that it is in, or was in last.
         status: The last look at it.
-        failures: How often each tracker and web seed failed.
+        notes: What went wrong with which source.
         state_kept: The state for resuming describes the files as they were when the swarm was left.
         more: Notified whenever more bytes are verified.
         feed: The mirrors that are asked beside, or instead of, the swarm.
@@ -84,7 +85,7 @@ class Transfer:
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     swarm: Swarm = Swarm.HYBRID
     status: TorrentStatus | None = None
-    failures: dict[str, int] = field(default_factory=dict[str, int])
+    notes: Notes = field(default_factory=Notes)
     state_kept: bool = False
     feed: MirrorFeed | None = None
     checks_v2: bool = True
@@ -92,14 +93,12 @@ class Transfer:
     _monitor: SwarmMonitor | None = None
     _left_a_swarm: bool = False
     _verified: VerifiedPieces | None = None
-    _notes: dict[str, str] = field(default_factory=dict[str, str])
     _resting: RestingWebSeeds = field(init=False)
     _sequential: bool = True
     _leechers: frozenset[bytes] = frozenset()
     _initial_bytes: int | None = None
     _had_stopped: bool = False
     _peers: int = 0
-    _refused: int = 0
 
     def __post_init__(self) -> None:
         """Nothing rests yet."""
@@ -193,7 +192,7 @@ class Transfer:
     @property
     def mirror_failures(self) -> dict[str, int]:
         """How often each mirror failed."""
-        found = {url: self.failures.get(url, 0) for url in self.job.web_seeds}
+        found = {url: self.notes.failures[url] for url in self.job.web_seeds}
         if self.feed is not None:
             found |= {url: mirror.failures for url, mirror in self.feed.mirrors.items()}
         return found
@@ -302,9 +301,9 @@ class Transfer:
     @property
     def _all_notes(self) -> dict[str, str]:
         if self.feed is None:
-            return self._notes
+            return self.notes.reasons
         mirrors = {url: mirror.note or "gave nothing" for url, mirror in self.feed.mirrors.items()}
-        return self._notes | mirrors | self.feed.excluded
+        return self.notes.reasons | mirrors | self.feed.excluded
 
     def _feed_mirrors(self, torrent: Torrent, status: TorrentStatus) -> None:
         """Has mirrors asked, as far as they are needed; not before what is on disk was checked."""
@@ -342,12 +341,12 @@ class Transfer:
             case PieceFailed(index):
                 self._note_refused(index)
             case PeerBanned(address):
-                self._notes[str(address)] = "banned for wrong data"
+                self.notes.banned(str(address))
                 self.on_event(events.PeerBanned(str(address)))
             case TrackerFailed(url, reason):
                 self._note_failure(url, reason)
             case PeerDisconnected(address, reason) if address in self.job.peers:
-                self._notes.setdefault(str(address), reason)
+                self.notes.left(str(address), reason)
             case WebSeedFailed(url, reason, banned):
                 self._note_failure(url, reason)
                 self._resting.take_out(url, self.tally, now_s=self.clock.monotonic_s(), for_good=banned)
@@ -405,15 +404,13 @@ class Transfer:
             self._leechers = leechers
 
     def _note_failure(self, source: str, reason: str) -> None:
-        self._notes[source] = reason
-        self.failures[source] = self.failures.get(source, 0) + 1
+        self.notes.failed(source, reason)
         self.on_event(events.SourceFailed(source, reason))
 
     def _note_refused(self, index: int) -> None:
         """Says in which file it is: it may be damaged at the seed or mirror."""
         paths = self.metainfo.paths_in(index)
-        self._refused += 1
-        self._notes["wrong data"] = f"{self._refused} piece(s) refused, the last one of {', '.join(paths)}"
+        self.notes.refused(paths)
         self.on_event(events.PieceRefused(index, paths))
 
     # --- verified bytes --------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def bytes_from(transfer: Transfer | None) -> list[BytesFrom]:
 
 def test_a_download_is_reported_file_by_file() -> None:
     transfer = finished(peer=600, mirror=400)
-    transfer.failures[MIRROR] = 2
+    transfer.notes.failures[MIRROR] = 2
     report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=12.5)
     assert (report.name, report.version, report.seconds, report.swarm) == ("tool", "1.0", 12.5, "hybrid")
     assert [(file.path, file.bytes, file.sha256) for file in report.files] == [
@@ -155,7 +155,7 @@ def test_no_more_was_copied_from_a_folder_than_was_right() -> None:
 
 def test_what_nobody_saw_comes_from_a_mirror_that_did_not_fail() -> None:
     transfer = finished()
-    transfer.failures[MIRROR] = 1
+    transfer.notes.failures[MIRROR] = 1
     report = download_report(RELEASE, TO, transfer, upstream=UPSTREAM, seconds=1)
     assert [source.bytes for source in report.sources] == [0, 0, 1000]
 

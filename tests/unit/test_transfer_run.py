@@ -43,7 +43,7 @@ async def test_everything_arrives_and_is_told(lab: Lab) -> None:
     assert transfer.tally.by_source == {str(peer): total}
     assert transfer.tally.total(PeerKind.PEER) == total
     assert transfer.reused_bytes == 0
-    assert transfer.failures == {}
+    assert transfer.notes.failures == {}
     assert all(await transfer.torrent.pieces())
 
     progress = [event for event in lab.events if isinstance(event, events.Progress)]
@@ -169,7 +169,7 @@ async def test_a_tracker_is_enough(lab: Lab) -> None:
     transfer = await lab.transfer(trackers=("http://dead.example/announce", tracker.url))
     await transfer.run()
     assert lab.seen(events.SourceFailed)[0] == events.SourceFailed("http://dead.example/announce", "Connection refused")
-    assert transfer.failures == {"http://dead.example/announce": 1}
+    assert transfer.notes.failures == {"http://dead.example/announce": 1}
 
 
 @in_lab
@@ -269,7 +269,7 @@ async def test_nothing_but_poison_ends_in_time(lab: Lab) -> None:
     assert len(refused) == 2  # each was asked once
     assert refused[-1].paths == (NAME,)
     assert caught.value.attempts["wrong data"] == f"2 piece(s) refused, the last one of {NAME}"
-    assert transfer.failures == {server.url: 1}
+    assert transfer.notes.failures == {server.url: 1}
 
 
 # --- mirrors ---------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ async def test_a_mirror_that_refuses_is_asked_again_after_growing_pauses(lab: La
     server.status = ""
     await running
     assert tree_digests(lab.target) == lab.payload.digests
-    assert transfer.failures == {server.url: 4}
+    assert transfer.notes.failures == {server.url: 4}
     assert transfer.tally.by_source[server.url] == lab.payload.hybrid.total
     assert lab.seen(events.SwarmSwitched)  # which alone did not make the mirror be asked again
 
@@ -325,7 +325,7 @@ async def test_a_mirror_that_dies_half_way_is_asked_after_growing_pauses(lab: La
     await lab.network.clock.sleep(5)
     server.status = "503 Service Unavailable"
     await lab.network.clock.sleep(30)
-    assert 3 <= transfer.failures[server.url] <= 5  # after 2, 6, 14 and 30 seconds
+    assert 3 <= transfer.notes.failures[server.url] <= 5  # after 2, 6, 14 and 30 seconds
     server.status = ""
     await running
     assert tree_digests(lab.target) == lab.payload.digests
