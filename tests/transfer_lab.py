@@ -46,6 +46,7 @@ class Lab:
     network: MemoryNetwork
     events: list[events.TransferEvent] = field(default_factory=list[events.TransferEvent])
     saved: list[bytes] = field(default_factory=list[bytes])
+    seeds: list[MemoryTorrent] = field(default_factory=list[MemoryTorrent])
 
     async def session(self, *, up: int = 0, listens: bool = True) -> MemorySession:
         """Somebody in the network."""
@@ -56,6 +57,7 @@ class Lab:
         """Somebody who has everything."""
         session = await self.session(up=up)
         torrent = await session.add(AddTorrent(source=metainfo, save_path=self.payload.folder, seed=True))
+        self.seeds.append(torrent)
         return Address(session.host.name, session.listen_port), torrent
 
     @property

@@ -55,6 +55,10 @@ class Pipe:
         self._bytes_per_s = bytes_per_s
         self._free_at_s = 0.0
 
+    def set_rate(self, bytes_per_s: int) -> None:
+        """Changes the capacity for what asks from now on; 0 for no limit."""
+        self._bytes_per_s = bytes_per_s
+
     def reserve(self, size: int) -> float:
         """Takes up room for ``size`` bytes; returns how long it takes until they are through, in seconds."""
         if not self._bytes_per_s:
