@@ -195,7 +195,7 @@ def _of_bytes(
 ) -> list[Finding]:
     """What connected peers bring, over a window that is as full as ``full`` says."""
     first, last = window[0], window[-1]
-    failed = last.failed_bytes - first.failed_bytes
+    failed = max(0, last.failed_bytes - first.failed_bytes)  # another swarm counts from zero
     banned = last.banned - first.banned
     found: list[Finding] = []
     if banned:

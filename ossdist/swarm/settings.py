@@ -108,6 +108,8 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "tracker_receive_timeout": 5,
         "tracker_completion_timeout": 10,
         "peer_connect_timeout": 5,
+        # A firewall that drops handshakes must show before a transfer looks elsewhere; a peer answers in a round trip.
+        "handshake_timeout": 5,
         # A seed that is restarted must be found again long before a transfer gives up: after 2, 4, 6, ... seconds
         # instead of 60, 120 and then never. (Transmission drops its connections while it checks a new torrent.)
         "min_reconnect_time": 2,

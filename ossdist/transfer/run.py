@@ -210,7 +210,7 @@ class Transfer:
         self._verified = VerifiedPieces(metainfo)
         self._sequential, self._had_stopped = self._prefer_sequential(()), False
         self._leechers = frozenset()
-        if self._peers_possible:
+        if self._peers_possible and self._monitor is None:  # what is in the way is so in every swarm
             self._monitor = SwarmMonitor(self.on_event)
         torrent = await self.session.add(
             AddTorrent(

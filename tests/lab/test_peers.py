@@ -47,6 +47,7 @@ class Scene:
     channel: TestChannel
     url: str
     folder: Path
+    seed: Host
 
     def torrent(self, *, v1: bool = False) -> Path:
         """One of the release's torrents."""
@@ -76,7 +77,7 @@ def scene(tmp_path: Path, keys: Keys, network: Network) -> Scene:
     run_tracker(tracker, tmp_path / "tracker", hashes)
     run_mirror(mirror, tmp_path / "mirror", channel.folder)
     run_seed(seed, channel.folder, tmp_path / "seed-state")
-    return Scene(channel, url, tmp_path)
+    return Scene(channel, url, tmp_path, seed)
 
 
 def fetch(scene: Scene, host: Host, *words: str) -> tuple[dict[str, object], str]:
@@ -127,3 +128,27 @@ def test_a_hostile_peer_does_not_hold_a_download_up(behaviour: str, scene: Scene
     assert sources(answer)["swarm"] == len(CONTENT)
     assert cast("float", answer["seconds"]) < 15  # 2.5 at the link's speed; a block is waited for in bounded time
     assert int(evil.rpartition(":")[2]) == PEER_PORT
+
+
+@pytest.mark.parametrize(
+    ("rule", "condition", "evidence"),
+    [
+        (Rule(protocol="tcp", port=PEER_PORT), "blocked", "were not answered"),
+        (Rule(action="reject", protocol="tcp", port=PEER_PORT), "blocked", "were refused"),
+        (Rule(protocol="tcp", payload=HANDSHAKE), "blocked", "ended before the handshake did"),
+    ],
+    ids=["dropped", "rejected", "filtered"],
+)
+def test_what_is_in_the_way_of_peers_is_said(
+    network: Network, scene: Scene, rule: Rule, condition: str, evidence: str
+) -> None:
+    client = network.host("client", SLOW)
+    words = ("--no-http", "--exhausted-after", "25", "--peer", f"{scene.seed.address}:{PEER_PORT}")
+    to = scene.folder / "to"
+    with client.rules(rule):
+        process = start_fetch(client, scene.url, "tool", *words, root=scene.channel.root, to=to)
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if line.startswith(f"the swarm is {condition}: ")), "")
+        process.kill()
+        process.wait()
+    assert evidence in said

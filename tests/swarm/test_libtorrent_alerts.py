@@ -28,6 +28,7 @@ from ossdist.transfer.metainfo import Address
 from ossdist.transfer.session import AddTorrent, TorrentState
 from ossdist.transfer.torrent_events import (
     CheckingDone,
+    Ending,
     EventsLost,
     PeerConnected,
     StorageFailed,
@@ -205,7 +206,7 @@ def test_a_peer_that_cannot_be_dialled_and_an_interface_that_cannot_be_used(tmp_
 
     events = raw_events(act, until=DialFailed)
     assert PeerConnected(Address("127.0.0.1", port)) in events
-    assert DialFailed(Address("127.0.0.1", port), "Connection refused") in events
+    assert DialFailed(Address("127.0.0.1", port), "Connection refused", Ending.REFUSED) in events
     assert ListenFailed("203.0.113.1:0", "Cannot assign requested address") in events
 
 

@@ -9,6 +9,7 @@ import pytest
 from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
 from ossdist.transfer.torrent_events import (
     CheckingDone,
+    Ending,
     Finished,
     MetadataReceived,
     PeerBanned,
@@ -149,19 +150,22 @@ async def test_a_peer_may_be_named_later(world: World) -> None:
 async def test_a_peer_that_is_not_there_is_tried_again(world: World) -> None:
     payload = single(world.new_folder())
     seeder, leecher = await world.session(), await world.session()
+    nowhere = world.nowhere()
     leech = await leecher.add(
         AddTorrent(
             source=payload.hybrid,
             save_path=world.new_folder(),
-            peers=(world.address(seeder), world.nowhere()),
+            peers=(world.address(seeder), nowhere),
         )
     )
     with leech.subscribe() as subscription:
-        reasons: dict[object, str] = {}
-        while len(reasons) < 2:
+        found: dict[object, PeerDisconnected] = {}
+        while len(found) < 2:
             gone = await subscription.until(PeerDisconnected, timeout_s=DEADLINE_S)
-            reasons[gone.address] = gone.reason
-        assert all(reasons.values())
+            found[gone.address] = gone
+        assert all(gone.reason for gone in found.values())
+        assert found[nowhere].ending is Ending.REFUSED
+        assert found[world.address(seeder)].ending is not Ending.REFUSED  # somebody is there, without the torrent
         await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
         await subscription.until(Finished, timeout_s=DEADLINE_S)
 
