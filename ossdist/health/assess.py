@@ -37,6 +37,8 @@ class Trouble(Enum):
 
     TRACKERS = "trackers"
     """No tracker answers."""
+    DHT = "dht"
+    """No node of the DHT answers."""
     DROPPED = "dropped"
     """Connections to peers are not answered."""
     REJECTED = "rejected"
@@ -64,6 +66,7 @@ class HealthConfig:
     Attributes:
         window_s: Over how long is looked. Shorter than the fall-back promises (4 s), longer than a pause of TCP.
         trickle_bytes_per_s: Peers who bring less trickle: a package of 100 MB would take half an hour.
+        dht_s: Without a node for so long the DHT is out of reach; joining it takes a few seconds.
         most: Such a part of attempts or bytes counts as all.
         worse_s: A change for the worse is told when it has lasted so long.
         better_s: And one for the better.
@@ -71,6 +74,7 @@ class HealthConfig:
 
     window_s: float = 3.0
     trickle_bytes_per_s: float = 50_000.0
+    dht_s: float = 15.0
     most: float = 0.5
     worse_s: float = 0.5
     better_s: float = 2.0
@@ -138,11 +142,12 @@ _WORDS = {
 }
 
 
-def assess(window: Sequence[SwarmSample], config: HealthConfig) -> Assessment:
+def assess(window: Sequence[SwarmSample], watched_s: float, config: HealthConfig) -> Assessment:
     """What the samples of a window mean, without regard to what was said before.
 
     Args:
         window: As `History.window` gives it.
+        watched_s: For how long the swarm has been watched.
         config: When something counts as what.
     """
     if not window:
@@ -156,6 +161,8 @@ def assess(window: Sequence[SwarmSample], config: HealthConfig) -> Assessment:
     if last.trackers_bad and not last.trackers_good:
         said = f"{last.trackers_bad} of {last.trackers_bad} trackers gave no answer"
         findings.append(Finding(Trouble.TRACKERS, said, min(1.0, 0.5 + 0.25 * last.trackers_bad)))
+    if last.dht_nodes == 0 and not last.peers and watched_s >= config.dht_s:
+        findings.append(Finding(Trouble.DHT, f"no node of the DHT answered within {watched_s:.0f} s", 0.5))
     findings.sort(key=lambda finding: -finding.confidence)
     return Assessment(_condition(last, findings, rate, config), tuple(findings), rate)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ossdist.events import OnEvent
-    from ossdist.transfer.session import PeerStatus, TorrentStatus
+    from ossdist.transfer.session import NetworkCounters, PeerStatus, TorrentStatus
     from ossdist.transfer.torrent_events import Ending, TorrentEvent
 
 _KEEP_S = 60.0
@@ -41,6 +41,7 @@ class SwarmMonitor:
         self._endings: Counter[Ending] = Counter()
         self._trackers: dict[str, bool] = {}
         self._banned = 0
+        self._since_s: float | None = None
 
     def note(self, event: TorrentEvent) -> None:
         """Takes what happened."""
@@ -56,8 +57,17 @@ class SwarmMonitor:
             case _:
                 pass
 
-    def look(self, now_s: float, status: TorrentStatus, peers: Iterable[PeerStatus], *, bytes_from_peers: int) -> None:
+    def look(
+        self,
+        now_s: float,
+        status: TorrentStatus,
+        peers: Iterable[PeerStatus],
+        counters: NetworkCounters,
+        *,
+        bytes_from_peers: int,
+    ) -> None:
         """Takes a sample."""
+        self._since_s = now_s if self._since_s is None else self._since_s
         found = [peer for peer in peers if peer.kind is PeerKind.PEER]
         good = sum(self._trackers.values())
         sample = SwarmSample(
@@ -69,12 +79,13 @@ class SwarmMonitor:
             banned=self._banned,
             copies=status.distributed_copies,
             endings=dict(self._endings),
+            dht_nodes=counters.dht_nodes,
             trackers_good=good,
             trackers_bad=len(self._trackers) - good,
         )
         self._history.add(sample)
         window = self._history.window(self._config.window_s)
-        self.assessment = assess(window, self._config)
+        self.assessment = assess(window, now_s - self._since_s, self._config)
         self._state, changed = step(self._state, self.assessment, now_s, self._config)
         if changed:
             found_out = self.assessment.findings

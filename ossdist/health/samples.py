@@ -26,6 +26,7 @@ class SwarmSample:
         banned: Peers that were banned for wrong data so far.
         copies: Full copies among connected peers, ours not counted; -1 if unknown.
         endings: How connections and attempts at them have ended so far.
+        dht_nodes: Nodes of the DHT that are known; -1 without one.
         trackers_good: Trackers whose last word was an answer.
         trackers_bad: Trackers whose last word was none, or a refusal.
     """
@@ -38,6 +39,7 @@ class SwarmSample:
     banned: int = 0
     copies: float = -1.0
     endings: Mapping[Ending, int] = field(default_factory=dict["Ending", int])
+    dht_nodes: int = -1
     trackers_good: int = 0
     trackers_bad: int = 0
 

@@ -157,6 +157,7 @@ class Contacts:
             link = exchange.link_to(address)
             if link is None:
                 self._party.publish(PeerConnected(address))
+                exchange.host.dials += 1
                 link, reason = self._connect(address)
                 if link is None:
                     ending = Ending.REFUSED if reason == REFUSED else Ending.OTHER
@@ -182,6 +183,7 @@ class Contacts:
         link = PeerLink.pair(here, other.exchange, to=address, since=since, network=self._network)
         here.begin(link)
         other.exchange.begin(link.far_end)
+        other.exchange.host.incoming += 1
         other.publish(PeerConnected(since))
         return link, ""
 
@@ -210,6 +212,7 @@ class Contacts:
         while True:
             await asyncio.sleep(0)
             self._party.publish(PeerConnected(address))
+            self._party.exchange.host.dials += 1
             server = self._network.web_server(url)
             if server is not None and not server.refuses:
                 self._party.exchange.begin(WebSeedLink(self._party.exchange, url, server, self._network))

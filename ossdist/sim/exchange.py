@@ -71,6 +71,7 @@ class Exchange:
         up: Payload sent.
         failed_bytes: Received and thrown away because a piece's hash was wrong.
         redundant_bytes: Received although it was here already.
+        bans: How many sources were banned.
         serves_only: It takes no pieces, even if some are missing.
     """
 
@@ -86,6 +87,7 @@ class Exchange:
         self._unproven: set[int] = set()
         self._links: dict[Link, asyncio.Task[None]] = {}
         self._banned: set[Address] = set()
+        self.bans = 0
 
     # --- pieces ----------------------------------------------------------------------------------------
 
@@ -203,6 +205,7 @@ class Exchange:
             raise SourceFailedError("End of file")
         self._unproven.discard(index)
         self.up.add(len(data))
+        self.host.sent_bytes += len(data)
         return bytes(byte ^ 0xFF for byte in data) if self.host.poisons else data
 
     def hear_of(self, metainfo: Metainfo) -> None:
@@ -296,6 +299,7 @@ class Exchange:
 
     def _take(self, link: Link, index: int, data: bytes) -> None:
         self.down.add(len(data))
+        self.host.received_bytes += len(data)
         link.down.add(len(data))
         if self.store.have[index]:
             self.redundant_bytes += len(data)
@@ -310,6 +314,7 @@ class Exchange:
     def _ban(self, link: Link) -> None:
         """One source sends whole pieces here, so that a wrong one shows who is to blame."""
         self._banned.add(link.address)
+        self.bans += 1
         if isinstance(link, PeerLink) and (address := link.far.host.address) is not None:
             self._banned.add(address)
         self._owner.dropped(link)

@@ -80,6 +80,10 @@ class Host:
         downlink: Its capacity for receiving.
         peer_id: By which peers know it.
         poisons: It sends wrong bytes.
+        dials: How often it has tried to connect.
+        incoming: How often somebody has connected to it.
+        received_bytes: Payload, right or wrong.
+        sent_bytes: Payload.
     """
 
     name: str
@@ -89,6 +93,10 @@ class Host:
     downlink: Pipe
     peer_id: bytes = bytes(20)
     poisons: bool = False
+    dials: int = 0
+    incoming: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
     @property
     def address(self) -> Address | None:

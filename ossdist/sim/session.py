@@ -12,6 +12,7 @@ from ossdist.sim.network import Host, Pipe
 from ossdist.sim.torrent import MemoryTorrent
 from ossdist.store import resume
 from ossdist.transfer.metainfo import Address, Metainfo
+from ossdist.transfer.session import NetworkCounters
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -129,6 +130,27 @@ class MemorySession:
         self._identify(torrent, hashes)
         torrent.start()
         return torrent
+
+    async def counters(self) -> NetworkCounters:
+        """What it has seen of its network; wrong and doubled bytes of the torrents that it has now.
+
+        Raises:
+            SwarmError: It is closed.
+        """
+        await asyncio.sleep(0)
+        if self._closed:
+            raise SwarmError("the session is closed")
+        exchanges = [torrent.exchange for torrent in dict.fromkeys(self._torrents.values())]
+        return NetworkCounters(
+            dials=self.host.dials,
+            incoming=self.host.incoming,
+            tcp_peers=sum(len(exchange.links) for exchange in exchanges),
+            received_bytes=self.host.received_bytes,
+            sent_bytes=self.host.sent_bytes,
+            failed_bytes=sum(exchange.failed_bytes for exchange in exchanges),
+            redundant_bytes=sum(exchange.redundant_bytes for exchange in exchanges),
+            banned_peers=sum(exchange.bans for exchange in exchanges),
+        )
 
     async def close(self) -> None:
         """Leaves all swarms. Closing twice is fine."""

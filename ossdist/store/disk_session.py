@@ -13,6 +13,7 @@ from ossdist.errors import SwarmError
 from ossdist.store import resume
 from ossdist.store.disk_torrent import DiskTorrent
 from ossdist.transfer.metainfo import Metainfo
+from ossdist.transfer.session import NetworkCounters
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,6 +89,16 @@ class DiskSession:
         self._torrents |= dict.fromkeys(keys, torrent)
         torrent.start()
         return torrent
+
+    async def counters(self) -> NetworkCounters:
+        """Nothing: it has no network.
+
+        Raises:
+            SwarmError: It is closed.
+        """
+        if self._closed:
+            raise SwarmError("the session is closed")
+        return NetworkCounters()
 
     async def close(self) -> None:
         """Lets go of all torrents. Closing twice is fine."""

@@ -16,6 +16,7 @@ from ossdist.foreign_text import shown
 from ossdist.swarm.metainfo import metainfo_of
 from ossdist.swarm.snapshots import os_error_number
 from ossdist.transfer.metainfo import Address
+from ossdist.transfer.session import NetworkCounters
 from ossdist.transfer.torrent_events import (
     CheckingDone,
     Ending,
@@ -111,8 +112,16 @@ class PublicAddress:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class StatsReady:
+    """The answer to a request for the session's counters, the DHT taken to be on."""
+
+    counters: NetworkCounters
+
+
 Answer = (
     PublicAddress
+    | StatsReady
     | DialFailed
     | ProtocolBroken
     | ResumeDataReady
@@ -189,6 +198,25 @@ def _ending(error: lt.error_code) -> Ending:
 def _protocol_broken(alert: lt.peer_error_alert) -> ProtocolBroken:
     no_ranges = alert.error.value() == _INVALID_RANGE and alert.error.category().name() == "libtorrent"
     return ProtocolBroken(_address(alert.endpoint), _NO_RANGES if no_ranges else alert.error.message())
+
+
+def _stats(alert: lt.session_stats_alert) -> StatsReady:
+    values = alert.values
+    return StatsReady(
+        NetworkCounters(
+            dials=values["peer.connection_attempts"] + values["peer.boost_connection_attempts"],
+            dial_timeouts=values["peer.connect_timeouts"],
+            incoming=values["peer.incoming_connections"],
+            tcp_peers=values["peer.num_tcp_peers"],
+            utp_peers=values["peer.num_utp_peers"],
+            dht_nodes=values["dht.dht_nodes"],
+            received_bytes=values["net.recv_payload_bytes"],
+            sent_bytes=values["net.sent_payload_bytes"],
+            failed_bytes=values["net.recv_failed_bytes"],
+            redundant_bytes=values["net.recv_redundant_bytes"],
+            banned_peers=values["peer.banned_for_hash_failure"],
+        )
+    )
 
 
 def _storage_failed(alert: lt.file_error_alert) -> StorageFailed:
@@ -280,5 +308,6 @@ _TABLE: dict[type[lt.alert], Callable[[Any], TorrentEvent | Answer]] = {
     lt.file_rename_failed_alert: lambda alert: FileRenameFailed(alert.index, alert.error.message()),
     lt.torrent_removed_alert: lambda _: TorrentRemoved(),
     lt.listen_failed_alert: _listen_failed,
+    lt.session_stats_alert: _stats,
     lt.external_ip_alert: lambda alert: PublicAddress(alert.external_address),
 }

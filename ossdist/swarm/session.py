@@ -12,13 +12,14 @@ import contextlib
 import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import libtorrent as lt
 
 from ossdist.errors import SwarmError
-from ossdist.swarm.alerts import ListenFailed, PublicAddress, Routed, TorrentRemoved, convert
+from ossdist.swarm.alerts import ListenFailed, PublicAddress, Routed, StatsReady, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
 from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params
 from ossdist.swarm.torrent import LibtorrentTorrent
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ossdist.config import SwarmConfig
-    from ossdist.transfer.session import AddTorrent
+    from ossdist.transfer.session import AddTorrent, NetworkCounters
 
 _T = TypeVar("_T")
 
@@ -51,6 +52,7 @@ class LibtorrentSession:
         self._listen_port = 0
         self._public_address: str | None = None
         self._peer_id = new_peer_id()
+        self._stats: asyncio.Future[NetworkCounters] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._adding: set[asyncio.Task[LibtorrentTorrent]] = set()
 
@@ -110,6 +112,23 @@ class LibtorrentSession:
             await run_to_end(_take_out(adding))
             raise
 
+    async def counters(self) -> NetworkCounters:
+        """What it has seen of its network."""
+        session = self._session
+        if session is None or self._closing is not None:
+            raise SwarmError("the session is closed")
+        stats = self._stats
+        if stats is None:  # whoever asks meanwhile gets the same answer
+            stats = self._stats = asyncio.get_running_loop().create_future()
+            await self._run(session.post_session_stats)
+        try:
+            async with asyncio.timeout(self._config.event_deadline_s):
+                counters = await asyncio.shield(stats)
+        except TimeoutError:
+            self._stats = None
+            raise SwarmError("libtorrent does not say what it has counted") from None
+        return counters if self._config.dht else replace(counters, dht_nodes=-1)
+
     async def close(self) -> None:
         """Leaves all swarms and frees every thread, socket and file."""
         if self._closing is None:
@@ -165,6 +184,9 @@ class LibtorrentSession:
         if self._adding:  # what is half in would otherwise be there when everything else is gone
             await asyncio.wait(self._adding)
         session, self._session = self._session, None
+        if self._stats is not None and not self._stats.done():
+            self._stats.set_exception(SwarmError("the session was closed"))
+            self._stats.exception()  # whoever waits sees it; if nobody does, that is fine
         for torrent in set(self._torrents.values()):
             torrent.detach("the session was closed")
         self._torrents.clear()
@@ -211,6 +233,10 @@ class LibtorrentSession:
                 self._listen_failures.append(failure)
             case PublicAddress(host):
                 self._public_address = host
+            case StatsReady(counters):
+                stats, self._stats = self._stats, None
+                if stats is not None and not stats.done():
+                    stats.set_result(counters)
             case EventsLost():
                 log.warning("libtorrent dropped alerts; reading the status instead")
                 self._lose_events()

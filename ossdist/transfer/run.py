@@ -372,8 +372,8 @@ class Transfer:
                 self.on_event(events.Resumed(done, rechecked=not torrent.resumed, bytes_copied=copied))
         await self._choose_order(torrent, peers)
         if self._monitor is not None and status.state is TorrentState.DOWNLOADING:
-            given = self.tally.total(PeerKind.PEER)
-            self._monitor.look(self.clock.monotonic_s(), status, peers, bytes_from_peers=given)
+            given, counters = self.tally.total(PeerKind.PEER), await self.session.counters()
+            self._monitor.look(self.clock.monotonic_s(), status, peers, counters, bytes_from_peers=given)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
         self._peers = len(peers) - mirrors
         fed = self.feed.bytes if self.feed is not None else 0

@@ -168,6 +168,37 @@ class PieceDemand:
     lacking: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCounters:
+    """What a session has seen of its network, all torrents together. Counters begin at zero with the session.
+
+    Attributes:
+        dials: Attempts to connect to peers, web seeds counted.
+        dial_timeouts: Those that nobody answered.
+        incoming: Connections that peers made to us.
+        tcp_peers: Connected over TCP now, web seeds counted.
+        utp_peers: Connected over uTP (BEP 29) now.
+        dht_nodes: Nodes of the DHT that are known now; -1 if the session takes no part in it.
+        received_bytes: Payload, right or wrong.
+        sent_bytes: Payload.
+        failed_bytes: What of the payload was thrown away because a piece's hash was wrong.
+        redundant_bytes: What of it came twice.
+        banned_peers: Peers that were banned for wrong data.
+    """
+
+    dials: int = 0
+    dial_timeouts: int = 0
+    incoming: int = 0
+    tcp_peers: int = 0
+    utp_peers: int = 0
+    dht_nodes: int = -1
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    failed_bytes: int = 0
+    redundant_bytes: int = 0
+    banned_peers: int = 0
+
+
 class Torrent(Protocol):
     """One torrent in a session.
 
@@ -316,6 +347,14 @@ class Session(Protocol):
 
         Raises:
             SwarmError: It is there already, or the engine refuses it.
+        """
+        ...
+
+    async def counters(self) -> NetworkCounters:
+        """What it has seen of its network.
+
+        Raises:
+            SwarmError: It is closed, or the engine gives no answer.
         """
         ...
 

@@ -28,10 +28,10 @@ CALM = replace(EMPTY, peers=2, giving=2, bytes_from_peers=9_000_000, copies=2.0)
 """Two seeds, who have brought something before the window."""
 
 
-def over(before: SwarmSample, **now: object) -> Assessment:
+def over(before: SwarmSample, *, watched_s: float = 30.0, **now: object) -> Assessment:
     """Three seconds after which some things are different."""
     last = replace(before, at_s=before.at_s + 3.0, **now)  # type: ignore[arg-type]
-    return assess((before, last), CONFIG)
+    return assess((before, last), watched_s, CONFIG)
 
 
 def dials(**counts: int) -> dict[Ending, int]:
@@ -49,13 +49,20 @@ SITUATIONS: dict[str, tuple[Assessment, Condition, set[Trouble]]] = {
         set(),
     ),
     "fresh, with a peer": (
-        assess((EMPTY, replace(CALM, at_s=101.5, bytes_from_peers=20_000)), CONFIG),
+        assess((EMPTY, replace(CALM, at_s=101.5, bytes_from_peers=20_000)), 1.5, CONFIG),
         Condition.UNKNOWN,
         set(),
     ),
     "nobody is found": (over(EMPTY), Condition.UNKNOWN, set()),
     "nobody is found, as no tracker answers": (over(EMPTY, trackers_bad=2), Condition.BLOCKED, {Trouble.TRACKERS}),
     "one tracker of two answers": (over(EMPTY, trackers_bad=1, trackers_good=1), Condition.UNKNOWN, set()),
+    "the DHT is out of reach": (over(EMPTY, dht_nodes=0), Condition.BLOCKED, {Trouble.DHT}),
+    "the DHT is being joined": (over(EMPTY, dht_nodes=0, watched_s=5.0), Condition.UNKNOWN, set()),
+    "the DHT is out of reach, and peers are there": (
+        over(replace(CALM, dht_nodes=0)),
+        Condition.DEGRADED,
+        {Trouble.SILENT},
+    ),
     "attempts are not answered": (over(EMPTY, endings=dials(timed_out=3)), Condition.BLOCKED, {Trouble.DROPPED}),
     "attempts were not answered earlier": (
         over(replace(EMPTY, endings=dials(timed_out=3))),
@@ -97,7 +104,7 @@ def test_a_situation_has_its_name(situation: str) -> None:
 
 
 def test_without_a_sample_nothing_is_known() -> None:
-    assert assess((), CONFIG) == NOTHING_KNOWN
+    assert assess((), 0.0, CONFIG) == NOTHING_KNOWN
 
 
 def test_the_surest_comes_first_and_confidence_grows() -> None:
@@ -117,6 +124,7 @@ samples = st.builds(
     failed_bytes=st.integers(0, 1 << 40),
     copies=st.floats(-1, 10),
     endings=st.dictionaries(st.sampled_from(Ending), st.integers(0, 1000)),
+    dht_nodes=st.integers(-1, 3),
     trackers_good=st.integers(0, 5),
     trackers_bad=st.integers(0, 5),
 )
@@ -124,7 +132,7 @@ samples = st.builds(
 
 @given(st.lists(samples, max_size=6).map(lambda found: sorted(found, key=lambda sample: sample.at_s)))
 def test_anything_can_be_assessed(window: list[SwarmSample]) -> None:
-    found = assess(window, CONFIG)
+    found = assess(window, 30.0, CONFIG)
     assert all(finding.evidence for finding in found.findings)
     if found.condition is Condition.GOOD:
         assert found.bytes_per_s >= CONFIG.trickle_bytes_per_s

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ossdist.errors import SwarmError
 from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
 from ossdist.transfer.torrent_events import (
     CheckingDone,
@@ -395,3 +396,44 @@ async def test_a_magnet_link_finds_what_is_on_disk(world: World) -> None:
 def displacement(order: list[int]) -> int:
     """How far a piece is from its place in ascending order, at most."""
     return max(abs(place - index) for place, index in enumerate(order))
+
+
+@contract
+async def test_a_session_counts_what_it_sees_of_its_network(world: World) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(), await world.session()
+    assert (await leecher.counters()).dials == 0
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    peers = (world.address(seeder), world.nowhere())
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=peers))
+    await until_finished(leech)
+    here, there = await leecher.counters(), await seeder.counters()
+    assert here.dials >= 2
+    assert there.incoming >= 1
+    assert here.received_bytes >= payload.hybrid.total
+    assert there.sent_bytes >= payload.hybrid.total
+    assert (here.failed_bytes, here.banned_peers, here.dht_nodes) == (0, 0, -1)
+
+
+@contract
+async def test_a_session_counts_what_was_wrong(world: World) -> None:
+    payload = single(world.new_folder())
+    spoilt = payload.copy(world.new_folder())
+    seeder, leecher = await world.session(), await world.session()
+    await until_checked(await seeder.add(AddTorrent(source=payload.hybrid, save_path=spoilt.folder)))
+    damage(spoilt.file, range(0, payload.hybrid.total, 1000))
+    peers = (world.address(seeder),)
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=peers))
+    with leech.subscribe() as subscription:
+        await subscription.until(PeerBanned, timeout_s=DEADLINE_S)
+    counters = await leecher.counters()
+    assert counters.failed_bytes > 0
+    assert counters.banned_peers >= 1  # libtorrent counts a ban for each time that it comes to it
+
+
+@contract
+async def test_a_closed_session_counts_nothing(world: World) -> None:
+    session = await world.session()
+    await session.close()
+    with pytest.raises(SwarmError):
+        await session.counters()

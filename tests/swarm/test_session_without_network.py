@@ -21,6 +21,7 @@ from ossdist.transfer.torrent_events import (
 from tests.programs.payload import tree_digests
 from tests.swarm import test_session_contract_disk as disk
 from tests.swarm import test_session_contract_life as life
+from tests.swarm import test_session_contract_peers as peers
 from tests.swarm import test_session_contract_renaming as renaming
 from tests.swarm import test_session_contract_resuming as resuming
 from tests.swarm.worlds import DEADLINE_S, World, add_piece, contract, events_until, partial, until_checked
@@ -75,6 +76,7 @@ def world(tmp_path: Path) -> World:
         life.test_nothing_can_be_added_to_a_closed_session,
         life.test_a_cancelled_add_leaves_nothing_behind,
         life.test_a_torrent_of_a_closed_session_refuses_everything,
+        peers.test_a_closed_session_counts_nothing,
         life.test_every_subscription_hears_everything,
         life.test_the_first_subscription_hears_what_came_before_it,
         life.test_too_much_before_the_first_subscription_counts_as_lost,
