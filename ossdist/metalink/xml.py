@@ -167,7 +167,7 @@ class _Reader:
         return found.astimezone(UTC)
 
     def _own_text(self, element: ET.Element, where: str, *, most: int = _MAX_TEXT) -> str:
-        text = "".join(element.itertext()).strip()
+        text = " ".join("".join(element.itertext()).split())
         if len(text) > most:
             raise self._error(where, f"{_local(element)} is longer than {most} characters")
         return text
@@ -254,7 +254,10 @@ class _Reader:
         found = element.find(_tag("signature"))
         if found is None or found.get("mediatype", "").strip() != _SIGNATURE_TYPE:
             return ""
-        return self._own_text(found, where, most=_MAX_SIGNATURE)
+        text = "\n".join(line.rstrip() for line in "".join(found.itertext()).strip().splitlines())
+        if len(text) > _MAX_SIGNATURE:
+            raise self._error(where, f"signature is longer than {_MAX_SIGNATURE} characters")
+        return text
 
     def _number(self, text: str, where: str, what: str, least: int, most: int) -> int:
         if re.fullmatch(r"[0-9]{1,18}", text.strip()) is None or not least <= int(text) <= most:

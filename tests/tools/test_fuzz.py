@@ -21,7 +21,7 @@ INPUTS = 200
 GOOD = Target("good", "json", lambda data: data, (ValueError,), (b'{"a": [1, "b"]}',))
 NAMES = (
     *("root", "channel", "page", "release", "torrent", "signature", "key", "binary signature", "gpg's status"),
-    *("memory", "file name", "path"),
+    *("memory", "file name", "path", "metalink", "mirror list", "link fields"),
 )
 _kept: list[bytes] = []
 
@@ -89,7 +89,7 @@ def test_the_harness_notices_what_does_not_survive_writing() -> None:
 
 
 def test_the_script_tells_and_replays() -> None:
-    done = run_script("fuzz", "--inputs", 60, "--json")
+    done = run_script("fuzz", "--inputs", 75, "--json")
     assert done.code == 0, done
     parsers = cast("list[dict[str, object]]", done.answer["parsers"])
     assert [parser["name"] for parser in parsers] == list(NAMES)

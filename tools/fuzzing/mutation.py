@@ -34,6 +34,8 @@ _PARTS = (
     b"\x00", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"{", b"}", b"[", b"]", b'"', b"\\", b":", b",",
     b"NaN", b"Infinity", b"1e999", b"-0", b"\n", b"\r", b"=", b"-----BEGIN PGP SIGNATURE-----\n\n", b"-----END PGP",
     b"d", b"e", b"i-0e", b"i0123e", b"li1e", b"99999999999:", b"-1:", b"0:", b"[GNUPG:] GOODSIG ", b"[GNUPG:] NEWSIG\n",
+    b"<", b">", b"&", b"&#13;", b"&#x0;", b"<![CDATA[", b"]]>", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;",
+    b"<a>", b"</a>",
 )  # fmt: skip
 _DEEP = 100_000
 _BIG = 1 << 20

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ossdist.errors import OssdistError
+from ossdist.metalink import headers, lists, xml
 from ossdist.release import armor, layout, model, verdict
 from ossdist.release.channel import MAX_CHANNEL_BYTES, MAX_PAGE_BYTES, decode_channel, decode_page
 from ossdist.release.formats.filename import parse_filename
@@ -20,6 +21,7 @@ from ossdist.swarm.metainfo import MAX_TORRENT_BYTES, load_metainfo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ossdist.metalink.document import Metalink
     from tools.fuzzing.mutation import Kind
 
 VECTORS = Path(__file__).resolve().parents[2] / "torrents"
@@ -42,6 +44,20 @@ _STATUS = f"""\
 [GNUPG:] NO_PUBKEY {_FINGERPRINT[-16:]}
 gpg: some text
 """
+
+
+_METALINK = f"""<?xml version="1.0" encoding="UTF-8"?>
+<metalink xmlns="{xml.NAMESPACE}"><generator>A/1</generator><origin dynamic="true">https://a.example/m</origin>
+<published>2030-01-02T03:04:05Z</published><file name="a/b.iso"><identity>A</identity><size>7</size>
+<hash type="sha-256">{"ab" * 32}</hash><pieces length="4" type="sha-1"><hash>{"01" * 20}</hash></pieces>
+<signature mediatype="application/pgp-signature">-----BEGIN
+x</signature><metaurl mediatype="torrent" priority="2" name="b">https://a.example/t</metaurl>
+<url location="de" priority="1">https://a.example/b.iso</url></file></metalink>
+"""
+_LIST = "# ours\nhttps://a.example/\tpriority:1 arch:amd64\nhttp://b.example/pub/\n"
+_FIELDS = f"""<http://a.example/f>; rel=duplicate; pri=1; geo=de; pref, <f.meta4>; rel="describedby"; type="{"x" * 9}/y"
+sha-256=:{base64.b64encode(bytes(32)).decode()}:
+SHA-256={base64.b64encode(bytes(32)).decode()}"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,9 @@ def targets(folder: Path) -> tuple[Target, ...]:
         Target("memory", "json", _MemoryReader(folder), ours, (_memory(folder),)),
         Target("file name", "text", _read_name, (), tuple(name.encode() for name in _NAMES)),
         Target("path", "text", _read_path, ours, tuple(path.encode() for path in _PATHS)),
+        Target("metalink", "text", _read_metalink, ours, (_METALINK.encode(),), xml.MAX_BYTES, _write_metalink),
+        Target("mirror list", "text", _read_list, ours, (_LIST.encode(),), lists.MAX_BYTES),
+        Target("link fields", "text", _read_fields, (), (_FIELDS.encode(),)),
     )
 
 
@@ -130,6 +149,25 @@ def _read_name(data: bytes) -> object:
 
 def _read_path(data: bytes) -> object:
     return layout.check_path(data.decode("utf-8", "surrogateescape"), document="release.json")
+
+
+def _read_metalink(data: bytes) -> object:
+    return xml.decode(data, document="a.meta4")
+
+
+def _write_metalink(value: object) -> bytes:
+    return xml.encode(cast("Metalink", value))
+
+
+def _read_list(data: bytes) -> object:
+    return lists.sites(lists.decode(data, document="mirrors.txt"))
+
+
+def _read_fields(data: bytes) -> object:
+    links, _, rest = data.decode("latin-1").partition("\n")
+    repr_digest, _, digest = rest.partition("\n")
+    fields = (("Link", links), ("Repr-Digest", repr_digest), ("Digest", digest))
+    return headers.read(fields, url="https://a.example/f")
 
 
 def _memory(folder: Path) -> bytes:
