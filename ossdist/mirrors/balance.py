@@ -26,7 +26,7 @@ _COLLAPSED = 0.5
 """Peers who suffice, and then bring less than this part of it over so long, are not waited for any longer."""
 
 _CAME_BACK = 2.0
-"""Peers who bring so much more beside mirrors than they brought alone have changed."""
+"""Peers who fell, and bring so much more beside mirrors than they brought then, have come back."""
 
 _LEAST_HELP = 0.25
 """Mirrors help if at least this part of what they give comes on top."""
@@ -103,6 +103,7 @@ class BalanceState:
         window: What was seen at the beginning of the window over which rates are taken.
         recent: What was seen at the beginning of the short window over which a collapse shows.
         alone_bytes_per_s: What peers brought when they were alone; None if that was not seen.
+        fell: Peers gave, and then nothing or next to nothing; they have not come back since.
         peers_at_s: When peers brought something last.
         peers_bytes: What they had brought then.
         together_bytes_per_s: What peers and mirrors brought before mirrors were spared.
@@ -116,6 +117,7 @@ class BalanceState:
     window: Seen
     recent: Seen
     alone_bytes_per_s: float | None = None
+    fell: bool = False
     peers_at_s: float | None = None
     peers_bytes: int = 0
     together_bytes_per_s: float | None = None
@@ -162,8 +164,8 @@ def step(state: BalanceState, seen: Seen, config: BalanceConfig) -> tuple[Balanc
     if seen.bytes_from_peers > state.peers_bytes:
         state = replace(state, peers_at_s=seen.now_s, peers_bytes=seen.bytes_from_peers)
     if (forced := _forced(state, seen, config)) is not None:
-        if forced[0] is Phase.HELPING:
-            state = replace(state, alone_bytes_per_s=0.0)  # what they brought once says nothing of later
+        if forced[0] is Phase.HELPING and state.peers_at_s is not None:
+            state = replace(state, alone_bytes_per_s=0.0, fell=True)  # what they brought once says nothing of later
         return _enter(state, forced[0], seen, forced[1])
     match state.phase:
         case Phase.WAITING:
@@ -212,7 +214,7 @@ def _while_spared(state: BalanceState, seen: Seen, config: BalanceConfig) -> tup
         state = replace(state, recent=seen)
         if recently < enough * _COLLAPSED:
             cause = f"peers bring {_shown(recently)} of late, and brought {_shown(state.alone_bytes_per_s or 0.0)}"
-            return _enter(replace(state, alone_bytes_per_s=recently), Phase.HELPING, seen, cause, config)
+            return _enter(replace(state, alone_bytes_per_s=recently, fell=True), Phase.HELPING, seen, cause, config)
     if seen.now_s - state.window.now_s < _WINDOW_S:
         return state, Budget(0.0)
     peers, _ = _rates(state.window, seen)
@@ -245,8 +247,9 @@ def _while_helping(state: BalanceState, seen: Seen, config: BalanceConfig) -> tu
         pass
     elif alone is not None and alone >= _NOTHING_BYTES_PER_S and together - alone < _LEAST_HELP * mirrors:
         cause = f"peers bring {_shown(alone)} alone, and {_shown(together)} with mirrors"
-    elif alone is not None and peers > _CAME_BACK * max(alone, _NOTHING_BYTES_PER_S):
-        cause = f"to see what peers bring alone: {_shown(peers)} now, and {_shown(alone)} before"
+    elif state.fell and peers > _CAME_BACK * max(alone or 0.0, _NOTHING_BYTES_PER_S):
+        cause = f"to see what peers bring alone: {_shown(peers)} now, and {_shown(alone or 0.0)} before"
+        state = replace(state, fell=False)
     elif seen.now_s - state.since_s >= state.trial_s:
         cause = "to see what peers bring alone"
         state = replace(state, trial_s=min(_LONGEST_TRIAL_S, state.trial_s * 2))

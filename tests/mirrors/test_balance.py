@@ -174,6 +174,16 @@ def test_peers_who_come_back_spare_mirrors_again(target: float | None, after: fl
     assert line.from_mirrors - before[1] < 0.1 * (line.from_peers - before[0])
 
 
+@pytest.mark.parametrize("late_s", [0.5, 1.0, 3.0])
+def test_peers_who_begin_slowly_cost_no_trial(late_s: float) -> None:
+    """A transfer of twelve seconds in which both help: leaving peers alone for a while would only take longer."""
+    line = Line(mirrors=5 * MB, carries=10 * MB)
+    line.go(late_s)
+    line.peers = 5 * MB
+    line.go(12 - late_s)
+    assert sum("alone" in cause for cause in line.causes) == 0
+
+
 def test_peers_who_come_late_are_noticed() -> None:
     """At first there were none, so nobody knows what they bring alone."""
     line = Line(mirrors=10 * MB, carries=10 * MB)
