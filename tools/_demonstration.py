@@ -172,7 +172,9 @@ class Demonstration:
         where = (self.mirror.url, release.name, "--version", release.version)
         argv = ("--root", str(self.channel / layout.ROOT), "--to", str(self.folder / "client"), *peers)
         argv += ("--state", str(self.folder / "state" / "client"))
-        answer = await self._answer("fetch.py", *where, "--head-start", "0", *argv, loopback=True)
+        # The mirror's limit is that of a connection, and a client makes several: alone it would win against any seed.
+        argv += ("--head-start", "0", "--mirror-limit", str(self.rate))
+        answer = await self._answer("fetch.py", *where, *argv, loopback=True)
         fetched = msgspec.convert(answer, Fetched)
         came = fetched.files[0].bytes_from
         verified = "verified" if fetched.files[0].verified else "NOT VERIFIED"

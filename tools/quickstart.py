@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _FETCH_S = 1.5
 """About how long a fetch shall take: long enough to see every source at work."""
 
-_MIN_RATE_BYTES_PER_S = 256 << 10
+_MIN_RATE_BYTES_PER_S = 128 << 10
 _STEP_S = 25.0
 _SLOWEST_BYTES_PER_S = 20e6
 _NO_DELTAS = "the second version was fetched in full: deltas are not made yet"

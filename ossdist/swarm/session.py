@@ -120,7 +120,8 @@ class LibtorrentSession:
         stats = self._stats
         if stats is None:  # whoever asks meanwhile gets the same answer
             stats = self._stats = asyncio.get_running_loop().create_future()
-            await self._run(session.post_session_stats)
+            # A caller who is cancelled here would leave a question that was never asked, for which others wait.
+            await run_to_end(self._run(session.post_session_stats))
         try:
             async with asyncio.timeout(self._config.event_deadline_s):
                 counters = await asyncio.shield(stats)
@@ -248,6 +249,8 @@ class LibtorrentSession:
                         self._forget(torrent)
 
     def _lose_events(self) -> None:
+        if self._stats is not None and self._session is not None:  # what was asked for may be among what is lost
+            self._executor.submit(self._session.post_session_stats)
         for torrent in set(self._torrents.values()):
             torrent.feed(EventsLost())
 

@@ -19,6 +19,7 @@ from ossdist.swarm.alerts import (
     ListenFailed,
     ResumeDataFailed,
     ResumeDataReady,
+    Routed,
     convert,
 )
 from ossdist.swarm.settings import session_params
@@ -45,9 +46,6 @@ from tests.torrents import NAME, several, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-if TYPE_CHECKING:
     from pathlib import Path
 
 
@@ -79,6 +77,24 @@ async def test_lost_alerts_do_not_stop_a_transfer(tmp_path: Path) -> None:
         assert all(await leech.pieces())
         await leech.remove()
     assert tree_digests(tmp_path / "leech") == payload.digests
+
+
+@asynchronous
+async def test_what_was_counted_is_asked_for_again_if_the_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = 0
+
+    def lose_once(alert: lt.alert) -> Routed | None:
+        nonlocal lost
+        if isinstance(alert, lt.session_stats_alert):
+            lost += 1
+            if lost == 1:
+                return Routed((), EventsLost())
+        return convert(alert)
+
+    async with await LibtorrentSession.open(LOOPBACK) as session:
+        monkeypatch.setattr("ossdist.swarm.session.convert", lose_once)
+        assert (await session.counters()).dials == 0
+    assert lost == 2
 
 
 @asynchronous

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -429,6 +430,18 @@ async def test_a_session_counts_what_was_wrong(world: World) -> None:
     counters = await leecher.counters()
     assert counters.failed_bytes > 0
     assert counters.banned_peers >= 1  # libtorrent counts a ban for each time that it comes to it
+
+
+@contract
+async def test_who_no_longer_wants_to_know_does_not_hold_up_the_next(world: World) -> None:
+    session = await world.session()
+    for turns in range(6):
+        asking = asyncio.create_task(session.counters())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert (await session.counters()).dials == 0
 
 
 @contract
