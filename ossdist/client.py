@@ -17,12 +17,14 @@ from ossdist.clock import Clock, SystemClock
 from ossdist.config import ClientConfig
 from ossdist.delivery import Delivery, leaving_on_failure
 from ossdist.errors import SwarmError
+from ossdist.health.dialling import Dialling
 from ossdist.metalink.document import Metalink
 from ossdist.metalink.release import sites_of
 from ossdist.payload_mirrors import PayloadMirrors
 from ossdist.sharing import Seeding, Sharing, key_of
 from ossdist.store.disk_session import DiskSession
 from ossdist.store.files import read_file
+from ossdist.store.network_file import NetworkFile
 from ossdist.store.reuse import sweep
 from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
@@ -102,6 +104,8 @@ class Client:
             self._mirrors = await stack.enter_async_context(PayloadMirrors(self._config, self._clock))
             self._session: Session = await self._open_session(_swarm_config(self._config))
             stack.push_async_callback(self._session.close)
+            self._dialling = Dialling(self._session, NetworkFile(self._config.state_folder))
+            await self._dialling.begin()
             self._sharing = Sharing(self._session)
             self._resources = stack.pop_all()
         return self
@@ -236,6 +240,7 @@ class Client:
             mirrors=self._catalog.mirrors(release.release),
             more_mirrors=tuple(site for source in mirrors for site in _sites(source, release.release)),
             payload_mirrors=self._mirrors,
+            dialling=self._dialling,
             folders=self._catalog.folders,
             on_event=on_event,
         )

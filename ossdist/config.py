@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
 
 PUBLIC_DHT_NODES = ("dht.libtorrent.org:25401", "router.bittorrent.com:6881", "dht.transmissionbt.com:6881")
 """Run by the authors of libtorrent, by BitTorrent Inc. (BEP 5's implementer) and by the Transmission project."""
+
+
+class Transport(Enum):
+    """How peers are dialled. Those who dial us may use any."""
+
+    TCP = "tcp"
+    """As the session was configured: over TCP, in clear text or encrypted as comes about; fast."""
+    TCP_ENCRYPTED = "encrypted tcp"
+    """Over TCP, every byte obfuscated (Message Stream Encryption): nobody on the way sees that it is BitTorrent."""
+    UTP = "utp"
+    """Over uTP (BEP 29), which is UDP."""
+    UTP_ENCRYPTED = "encrypted utp"
+    PROXY = "proxy"
+    """Over TCP through the configured proxy; nobody can dial us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +49,9 @@ class SwarmConfig:
         port_mapping: Ask the router for a port by UPnP and NAT-PMP.
         outgoing_utp: Dial over uTP as well; off, because it is several times slower than TCP here
             (docs/libtorrent.md). uTP connections from others are always taken.
+        transport: How peers are dialled at first; what is in the way of one, others may go round.
+        proxy: For `Transport.PROXY`: ``socks5://HOST:PORT`` or ``http://HOST:PORT``, with ``USER:PASSWORD@`` before
+            the host if it asks for them; empty for none.
         upload_bytes_per_s: Payload and protocol, all torrents together; 0 for no limit.
         download_bytes_per_s: The same, the other way.
         connections: Most peers at a time, all torrents together.
@@ -54,6 +73,8 @@ class SwarmConfig:
     dht_nodes: tuple[str, ...] = PUBLIC_DHT_NODES
     port_mapping: bool = True
     outgoing_utp: bool = False
+    transport: Transport = Transport.TCP
+    proxy: str = field(default="", repr=False)
     upload_bytes_per_s: int = 0
     download_bytes_per_s: int = 0
     connections: int = 200
@@ -63,6 +84,25 @@ class SwarmConfig:
     user_agent: str = "OSSDist/0.1"
     alert_queue: int = 20_000
     event_deadline_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuses a proxy that nobody could use.
+
+        Raises:
+            ValueError: What is wrong with it.
+        """
+        if self.transport is Transport.PROXY and not self.proxy:
+            raise ValueError("peers are to be dialled through a proxy, and none is configured")
+        if self.proxy:
+            place = urlsplit(self.proxy)
+            if place.scheme not in {"socks5", "http"} or not place.hostname or not place.port:
+                raise ValueError("a proxy is socks5://HOST:PORT or http://HOST:PORT")
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """All by which peers can be dialled, `transport` first."""
+        others = [each for each in Transport if each is not Transport.PROXY or self.proxy]
+        return tuple(dict.fromkeys([self.transport, *others]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import ClientConfig
     from ossdist.events import OnEvent
+    from ossdist.health.dialling import Dialling
     from ossdist.mirrors.sites import Site
     from ossdist.payload_mirrors import PayloadMirrors
     from ossdist.release import model
@@ -63,6 +64,7 @@ class Delivery:
         mirrors: HTTP copies of its channel.
         more_mirrors: Further ones that the caller names.
         payload_mirrors: Asks them.
+        dialling: How peers are dialled.
         folders: Copies of its channel on this machine; nobody has checked what stands in them.
         on_event: Is told how it goes.
     """
@@ -77,6 +79,7 @@ class Delivery:
     mirrors: tuple[model.Mirror, ...]
     more_mirrors: tuple[Site, ...]
     payload_mirrors: PayloadMirrors
+    dialling: Dialling
     folders: tuple[Path, ...]
     on_event: OnEvent
 
@@ -152,6 +155,7 @@ class Delivery:
             clock=self.clock,
             on_event=self.on_event,
             swarm=swarm,
+            dialling=self.dialling,
             save_resume=lambda data: asyncio.to_thread(workspace.save_resume, data),
             feed=await self.payload_mirrors.feed(
                 release,

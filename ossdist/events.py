@@ -94,6 +94,19 @@ class SwarmAssessed:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportChanged:
+    """Peers are dialled in another way than before.
+
+    Attributes:
+        transport: Which; see `ossdist.config.Transport`.
+        reason: Why.
+    """
+
+    transport: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFailed:
     """A tracker or mirror failed; the others go on.
 
@@ -171,6 +184,7 @@ TransferEvent: TypeAlias = (
     | Resumed
     | SwarmSwitched
     | SwarmAssessed
+    | TransportChanged
     | SourceFailed
     | MirrorsSwitched
     | MirrorStarted

@@ -88,7 +88,7 @@ class ProgressDisplay:
             print(line, file=self._stream, flush=True)
 
 
-def _lines(event: events.TransferEvent) -> list[str]:  # noqa: PLR0911  # a table
+def _lines(event: events.TransferEvent) -> list[str]:  # noqa: C901, PLR0911  # a table
     """What is said of an event, however often it comes."""
     match event:
         case events.Resolved(name, version, total, withdrawn):
@@ -99,6 +99,8 @@ def _lines(event: events.TransferEvent) -> list[str]:  # noqa: PLR0911  # a tabl
             return [f"{count} bytes {how}" for how, count in found.items() if count]
         case events.SwarmAssessed(condition, _, evidence):
             return [f"the swarm is {condition}: {evidence}"] if evidence else []
+        case events.TransportChanged(transport, reason):
+            return [f"peers are dialled over {transport}: {reason}"]
         case events.SwarmSwitched(swarm, reason):
             return [f"going on in the {swarm} swarm: {reason}"]
         case events.SourceFailed(source, reason):

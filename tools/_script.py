@@ -63,6 +63,7 @@ class NetworkArguments(Arguments):
     no_dht: bool
     dht_node: list[str]
     no_lsd: bool
+    proxy: str
     exhausted_after: float | None
 
 
@@ -89,6 +90,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-lsd", action="store_true", help="do not look for peers in the local network")
     parser.add_argument(
+        "--proxy",
+        type=proxy,
+        default="",
+        metavar="URL",
+        help="through it peers are dialled if nothing else reaches them: socks5:// or http://[USER:PASSWORD@]HOST:PORT",
+    )
+    parser.add_argument(
         "--exhausted-after", type=seconds, metavar="S", help="give up after so many seconds without new data"
     )
 
@@ -103,7 +111,14 @@ def swarm_config(args: NetworkArguments) -> SwarmConfig:
     listen = tuple(args.listen) if args.listen else SwarmConfig().listen
     local = all(ipaddress.ip_address(_host_and_port(place)[0]).is_loopback for place in listen)
     nodes = tuple(args.dht_node) or SwarmConfig().dht_nodes
-    return SwarmConfig(listen=listen, dht=not args.no_dht, dht_nodes=nodes, lsd=not args.no_lsd, port_mapping=not local)
+    return SwarmConfig(
+        listen=listen,
+        dht=not args.no_dht,
+        dht_nodes=nodes,
+        lsd=not args.no_lsd,
+        port_mapping=not local,
+        proxy=args.proxy,
+    )
 
 
 def transfer_config(args: NetworkArguments) -> TransferConfig:
@@ -166,6 +181,14 @@ def dht_node(text: str) -> str:
     if not _host_and_port(text)[1]:
         raise argparse.ArgumentTypeError(f"{text!r} needs a port")
     return text
+
+
+def proxy(text: str) -> str:
+    """``socks5://HOST:PORT`` or ``http://HOST:PORT``. It may hold a password, so it is not repeated."""
+    try:
+        return SwarmConfig(proxy=text).proxy
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def byte_rate(text: str) -> int:

@@ -32,6 +32,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nft": "nftables",
     "curl": "curl",
+    "microsocks": "microsocks",
 }
 """The Debian package that brings a program."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ossdist.events import OnEvent
+    from ossdist.health.dialling import Dialling
     from ossdist.transfer.session import NetworkCounters, PeerStatus, TorrentStatus
     from ossdist.transfer.torrent_events import Ending, TorrentEvent
 
@@ -25,16 +26,18 @@ class SwarmMonitor:
     """The eyes on one swarm.
 
     Args:
-        on_event: Is told when its condition changes.
+        on_event: Is told when its condition changes, or how peers are dialled.
+        dialling: Changes how peers are dialled; None if that is not to be changed.
         config: When something counts as what.
 
     Attributes:
         assessment: What was seen at the last look, told or not.
     """
 
-    def __init__(self, on_event: OnEvent, config: HealthConfig | None = None) -> None:
+    def __init__(self, on_event: OnEvent, dialling: Dialling | None = None, config: HealthConfig | None = None) -> None:
         self.assessment: Assessment = NOTHING_KNOWN
         self._on_event = on_event
+        self._dialling = dialling
         self._config = config or HealthConfig()
         self._history = History(_KEEP_S)
         self._state = HealthState()
@@ -57,7 +60,7 @@ class SwarmMonitor:
             case _:
                 pass
 
-    def look(
+    async def look(
         self,
         now_s: float,
         status: TorrentStatus,
@@ -65,8 +68,12 @@ class SwarmMonitor:
         counters: NetworkCounters,
         *,
         bytes_from_peers: int,
-    ) -> None:
-        """Takes a sample."""
+    ) -> bool:
+        """Takes a sample.
+
+        Returns:
+            Peers are dialled in another way from now on: those that have failed may be reached.
+        """
         self._since_s = now_s if self._since_s is None else self._since_s
         found = [peer for peer in peers if peer.kind is PeerKind.PEER]
         good = sum(self._trackers.values())
@@ -96,3 +103,12 @@ class SwarmMonitor:
                     "; ".join(finding.evidence for finding in found_out),
                 )
             )
+        change = await self._dialling.look(self, self.assessment, now_s) if self._dialling is not None else None
+        if change is not None:
+            self._on_event(events.TransportChanged(change.transport.value, change.cause))
+        return change is not None
+
+    def end(self) -> None:
+        """Looks no more."""
+        if self._dialling is not None:
+            self._dialling.leave(self)

@@ -26,7 +26,9 @@ _COLLAPSED = 0.5
 """Peers who suffice, and then bring less than this part of it over so long, are not waited for any longer."""
 
 _CAME_BACK = 2.0
-"""Peers who fell, and bring so much more beside mirrors than they brought then, have come back."""
+_NOTICEABLE = 0.1
+"""Peers who fell have come back if beside mirrors they bring so much more than at their lowest, and at least this part
+of everything: blocks of a trickle come one by one, which looks like coming and going."""
 
 _LEAST_HELP = 0.25
 """Mirrors help if at least this part of what they give comes on top."""
@@ -225,6 +227,9 @@ def _while_spared(state: BalanceState, seen: Seen, config: BalanceConfig) -> tup
         if peers < target:
             cause = f"peers bring {_shown(peers)}, which is not enough"
     elif together is not None and peers < together * _ENOUGH:
+        # They may have fallen in the middle of the window, and too late for the short one to be over.
+        least = min(peers, _rates(state.recent, seen)[0]) if seen.now_s > state.recent.now_s else peers
+        state = replace(state, fell=least < together * _NOTICEABLE, alone_bytes_per_s=least)
         cause = f"peers bring {_shown(peers)} alone, and {_shown(together)} with mirrors"
     elif seen.now_s - state.since_s >= state.pause_s:
         cause = "to see whether mirrors help now"
@@ -233,6 +238,16 @@ def _while_spared(state: BalanceState, seen: Seen, config: BalanceConfig) -> tup
 
 
 def _while_helping(state: BalanceState, seen: Seen, config: BalanceConfig) -> tuple[BalanceState, Budget]:
+    if state.fell and config.target_bytes_per_s is None and seen.now_s - state.recent.now_s >= _SHORT_S:
+        peers, mirrors = _rates(state.recent, seen)
+        lowest = state.alone_bytes_per_s or 0.0
+        state = replace(state, recent=seen)
+        if peers > _CAME_BACK * max(lowest, _NOTHING_BYTES_PER_S) and peers >= _NOTICEABLE * (peers + mirrors):
+            cause = f"to see what peers bring alone: {_shown(peers)} now, and {_shown(lowest)} before"
+            state = replace(state, together_bytes_per_s=peers + mirrors)
+            return _enter(state, Phase.SPARED, seen, cause)
+        # What they brought when they were missed had come in part before they fell.
+        state = replace(state, alone_bytes_per_s=min(lowest, peers))
     if seen.now_s - state.window.now_s < _WINDOW_S:
         return state, _help(state, config)
     peers, mirrors = _rates(state.window, seen)
@@ -247,9 +262,6 @@ def _while_helping(state: BalanceState, seen: Seen, config: BalanceConfig) -> tu
         pass
     elif alone is not None and alone >= _NOTHING_BYTES_PER_S and together - alone < _LEAST_HELP * mirrors:
         cause = f"peers bring {_shown(alone)} alone, and {_shown(together)} with mirrors"
-    elif state.fell and peers > _CAME_BACK * max(alone or 0.0, _NOTHING_BYTES_PER_S):
-        cause = f"to see what peers bring alone: {_shown(peers)} now, and {_shown(alone or 0.0)} before"
-        state = replace(state, fell=False)
     elif seen.now_s - state.since_s >= state.trial_s:
         cause = "to see what peers bring alone"
         state = replace(state, trial_s=min(_LONGEST_TRIAL_S, state.trial_s * 2))
@@ -271,7 +283,8 @@ def _enter(
     if phase is state.phase:
         budget = Budget(float("inf") if phase is Phase.HELPING else 0.0)
         return state, budget
-    after = replace(state, phase=phase, since_s=seen.now_s, window=seen, recent=seen)
+    fell = state.fell and phase is not Phase.SPARED  # that is where it shows whether they are back
+    after = replace(state, phase=phase, since_s=seen.now_s, window=seen, recent=seen, fell=fell)
     if phase is not Phase.HELPING:
         return after, Budget(0.0, cause)
     return after, Budget(_help(after, config).bytes_per_s if config is not None else float("inf"), cause)

@@ -158,9 +158,15 @@ class Contacts:
             if link is None:
                 self._party.publish(PeerConnected(address))
                 exchange.host.dials += 1
-                link, reason = self._connect(address)
-                if link is None:
+                blocked = self._network.blocked.get(exchange.host.transport)
+                if blocked is None:
+                    link, reason = self._connect(address)
                     ending = Ending.REFUSED if reason == REFUSED else Ending.OTHER
+                else:
+                    reason, ending = blocked.value, blocked
+                    if blocked is not Ending.REFUSED:
+                        await self._network.clock.sleep(timing.dial_s)
+                if link is None:
                     self._party.publish(PeerDisconnected(address, reason, ending))
                     failures += 1
             if link is not None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
+from ossdist.config import Transport
 from ossdist.sim.network import ServerError, address_of
 from ossdist.transfer.progress import RateMeter
 from ossdist.transfer.session import PeerKind, PeerStatus
@@ -63,6 +64,7 @@ class Link(ABC):
         name: What `PeerStatus.client` shall say.
         network: Where it is.
         peer_id: What `PeerStatus.peer_id` shall say.
+        transport: How it was dialled.
 
     Attributes:
         address: See above.
@@ -75,8 +77,17 @@ class Link(ABC):
 
     kind: ClassVar[PeerKind]
 
-    def __init__(self, address: Address, name: str, network: MemoryNetwork, *, peer_id: bytes = b"") -> None:
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        network: MemoryNetwork,
+        *,
+        peer_id: bytes = b"",
+        transport: Transport = Transport.TCP,
+    ) -> None:
         self.address = address
+        self._transport = transport
         self._peer_id = peer_id
         self.down, self.up = Counter(network.clock), Counter(network.clock)
         self.busy = False
@@ -118,6 +129,8 @@ class Link(ABC):
             download_bytes_per_s=self.down.bytes_per_s,
             upload_bytes_per_s=self.up.bytes_per_s,
             peer_id=self._peer_id,
+            utp=self._transport in {Transport.UTP, Transport.UTP_ENCRYPTED},
+            encrypted=self._transport in {Transport.TCP_ENCRYPTED, Transport.UTP_ENCRYPTED},
         )
 
 
@@ -132,8 +145,10 @@ class PeerLink(Link):
 
     kind = PeerKind.PEER
 
-    def __init__(self, near: Exchange, far: Exchange, address: Address, network: MemoryNetwork) -> None:
-        super().__init__(address, far.host.user_agent, network, peer_id=far.host.peer_id)
+    def __init__(
+        self, near: Exchange, far: Exchange, address: Address, network: MemoryNetwork, transport: Transport
+    ) -> None:
+        super().__init__(address, far.host.user_agent, network, peer_id=far.host.peer_id, transport=transport)
         self.near, self.far = near, far
         self.far_end = self
 
@@ -150,7 +165,8 @@ class PeerLink(Link):
             since: From where the dialler dials.
             network: Where both are.
         """
-        link, far_end = cls(dialler, taker, to, network), cls(taker, dialler, since, network)
+        transport = dialler.host.transport
+        link, far_end = cls(dialler, taker, to, network, transport), cls(taker, dialler, since, network, transport)
         link.far_end, far_end.far_end = far_end, link
         return link
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from ossdist.config import Transport
 from ossdist.errors import SwarmError
 from ossdist.transfer.metainfo import Address
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.sim.session import MemorySession
     from ossdist.transfer.metainfo import InfoHashes
+    from ossdist.transfer.torrent_events import Ending
 
 _PORTS = {"http": 80, "https": 443}
 _FIRST_FREE_PORT = 49152
@@ -29,6 +31,7 @@ class Timing:
 
     Attributes:
         reconnect_s: Pause before a peer is dialled again; after n failures in a row n + 1 times as long.
+        dial_s: For so long an answer to a dial, and to a handshake, is waited for.
         reconnects: After so many failures in a row a peer is not dialled any more.
         web_seed_retry_s: Pause before a web seed that refused the connection is asked again.
         announce_s: Pause between announces to a tracker that replies.
@@ -36,6 +39,7 @@ class Timing:
     """
 
     reconnect_s: float = 2.0
+    dial_s: float = 5.0
     reconnects: int = 20
     web_seed_retry_s: float = 5.0
     announce_s: float = 1800.0
@@ -80,6 +84,7 @@ class Host:
         downlink: Its capacity for receiving.
         peer_id: By which peers know it.
         poisons: It sends wrong bytes.
+        transport: How it dials.
         dials: How often it has tried to connect.
         incoming: How often somebody has connected to it.
         received_bytes: Payload, right or wrong.
@@ -93,6 +98,7 @@ class Host:
     downlink: Pipe
     peer_id: bytes = bytes(20)
     poisons: bool = False
+    transport: Transport = Transport.TCP
     dials: int = 0
     incoming: int = 0
     received_bytes: int = 0
@@ -223,12 +229,14 @@ class MemoryNetwork:
         clock: See above.
         rng: See above.
         timing: See above.
+        blocked: How a dial over some transports ends, whoever dials whom.
     """
 
     def __init__(self, *, clock: Clock, rng: Random, timing: Timing | None = None) -> None:
         self.clock = clock
         self.rng = rng
         self.timing = timing or Timing()
+        self.blocked: dict[Transport, Ending] = {}
         self._hosts: dict[Address, MemorySession] = {}
         self._trackers: dict[str, MemoryTracker] = {}
         self._servers: dict[str, MemoryWebServer] = {}

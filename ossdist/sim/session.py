@@ -12,12 +12,12 @@ from ossdist.sim.network import Host, Pipe
 from ossdist.sim.torrent import MemoryTorrent
 from ossdist.store import resume
 from ossdist.transfer.metainfo import Address, Metainfo
-from ossdist.transfer.session import NetworkCounters
+from ossdist.transfer.session import NetworkCounters, require_transport
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ossdist.config import SwarmConfig
+    from ossdist.config import SwarmConfig, Transport
     from ossdist.sim.network import MemoryNetwork
     from ossdist.transfer.metainfo import InfoHashes
     from ossdist.transfer.session import AddTorrent
@@ -67,6 +67,7 @@ class MemorySession:
             uplink=Pipe(network.clock, config.upload_bytes_per_s),
             downlink=Pipe(network.clock, config.download_bytes_per_s),
             peer_id=network.rng.randbytes(20),
+            transport=config.transport,
         )
         session = cls(config, place, network)
         session._listen(interfaces)
@@ -151,6 +152,19 @@ class MemorySession:
             redundant_bytes=sum(exchange.redundant_bytes for exchange in exchanges),
             banned_peers=sum(exchange.bans for exchange in exchanges),
         )
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """By which it can dial, the one that it begins with first."""
+        return self._config.transports
+
+    async def set_transport(self, transport: Transport) -> None:
+        """Dials peers so from now on; connections that stand stay."""
+        await asyncio.sleep(0)
+        if self._closed:
+            raise SwarmError("the session is closed")
+        require_transport(transport, self.transports)
+        self.host.transport = transport
 
     async def close(self) -> None:
         """Leaves all swarms. Closing twice is fine."""

@@ -13,12 +13,12 @@ from ossdist.errors import SwarmError
 from ossdist.store import resume
 from ossdist.store.disk_torrent import DiskTorrent
 from ossdist.transfer.metainfo import Metainfo
-from ossdist.transfer.session import NetworkCounters
+from ossdist.transfer.session import NetworkCounters, require_transport
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ossdist.config import SwarmConfig
+    from ossdist.config import SwarmConfig, Transport
     from ossdist.transfer.session import AddTorrent
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,22 @@ class DiskSession:
         if self._closed:
             raise SwarmError("the session is closed")
         return NetworkCounters()
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """None: it dials nobody."""
+        return ()
+
+    async def set_transport(self, transport: Transport) -> None:
+        """Refuses: it dials nobody.
+
+        Raises:
+            SwarmError: It is closed.
+            ValueError: Always, otherwise.
+        """
+        if self._closed:
+            raise SwarmError("the session is closed")
+        require_transport(transport, self.transports)
 
     async def close(self) -> None:
         """Lets go of all torrents. Closing twice is fine."""

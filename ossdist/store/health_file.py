@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from ossdist.errors import StorageError
+from ossdist.errors import FormatError, StorageError
 from ossdist.mirrors.health import Health  # noqa: TC001  # msgspec looks at it
 from ossdist.store.files import read_file, write_atomically
 
@@ -33,7 +33,7 @@ def load_health(path: Path) -> dict[str, Health]:
     """What is known of each mirror, by its address; nothing if the file is not there or cannot be used. Blocks."""
     try:
         return msgspec.json.decode(read_file(path, limit_bytes=_MAX_BYTES), type=_Stored).mirrors
-    except (StorageError, msgspec.MsgspecError, ValueError) as error:
+    except (StorageError, FormatError, msgspec.MsgspecError, ValueError) as error:
         if path.exists():
             log.warning("%s is begun anew: %s", path, error)
         return {}

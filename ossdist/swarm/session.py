@@ -21,17 +21,18 @@ import libtorrent as lt
 from ossdist.errors import SwarmError
 from ossdist.swarm.alerts import ListenFailed, PublicAddress, Routed, StatsReady, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
-from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params
+from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params, transport_settings
 from ossdist.swarm.torrent import LibtorrentTorrent
 from ossdist.tasks import run_to_end
 from ossdist.transfer.metainfo import Metainfo
+from ossdist.transfer.session import require_transport
 from ossdist.transfer.torrent_events import EventsLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ossdist.config import SwarmConfig
+    from ossdist.config import SwarmConfig, Transport
     from ossdist.transfer.session import AddTorrent, NetworkCounters
 
 _T = TypeVar("_T")
@@ -129,6 +130,20 @@ class LibtorrentSession:
             self._stats = None
             raise SwarmError("libtorrent does not say what it has counted") from None
         return counters if self._config.dht else replace(counters, dht_nodes=-1)
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """By which it can dial, the one that it begins with first."""
+        return self._config.transports
+
+    async def set_transport(self, transport: Transport) -> None:
+        """Dials peers so from now on; connections that stand stay."""
+        session = self._session
+        if session is None or self._closing is not None:
+            raise SwarmError("the session is closed")
+        require_transport(transport, self.transports)
+        pack = transport_settings(transport, self._config)
+        await run_to_end(self._run(lambda: session.apply_settings(pack)))
 
     async def close(self) -> None:
         """Leaves all swarms and frees every thread, socket and file."""

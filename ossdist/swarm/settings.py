@@ -8,8 +8,11 @@ from __future__ import annotations
 import secrets
 import string
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import libtorrent as lt
+
+from ossdist.config import Transport
 
 if TYPE_CHECKING:
     from ossdist.config import SwarmConfig
@@ -56,6 +59,7 @@ def session_params(config: SwarmConfig, *, peer_id: bytes = b"") -> lt.session_p
 def settings(config: SwarmConfig) -> lt.settings_pack:
     """libtorrent's settings for a session."""
     pack: lt.settings_pack = {
+        **transport_settings(config.transport, config),
         "user_agent": config.user_agent,
         "listen_interfaces": ",".join(config.listen),
         # A port that is taken is an error and not another port, which nobody would know of.
@@ -67,7 +71,6 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "enable_lsd": config.lsd,
         "enable_upnp": config.port_mapping,
         "enable_natpmp": config.port_mapping,
-        "enable_outgoing_utp": config.outgoing_utp,
         "enable_incoming_utp": True,
         "upload_rate_limit": config.upload_bytes_per_s,
         "download_rate_limit": config.download_bytes_per_s,
@@ -130,6 +133,42 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
             "dht_prefer_verified_node_ids": False,
             # All nodes of one machine share an address, and five packets a second would block it for minutes.
             "dht_block_ratelimit": 1000,
+        }
+    return pack
+
+
+def transport_settings(transport: Transport, config: SwarmConfig) -> lt.settings_pack:
+    """libtorrent's settings for dialling peers in one way; what another way has set is set back."""
+    utp = transport in {Transport.UTP, Transport.UTP_ENCRYPTED}
+    encrypted = transport in {Transport.TCP_ENCRYPTED, Transport.UTP_ENCRYPTED}
+    pack: lt.settings_pack = {
+        "enable_outgoing_tcp": not utp,
+        "enable_outgoing_utp": utp or (config.outgoing_utp and transport is Transport.TCP),
+        # Peers who dial us may speak as they like. By default a connection may be encrypted in its handshake alone,
+        # and then says in clear text what it is.
+        "out_enc_policy": int(lt.enc_policy.pe_forced if encrypted else lt.enc_policy.pe_enabled),
+        "in_enc_policy": int(lt.enc_policy.pe_enabled),
+        "allowed_enc_level": int(lt.enc_level.pe_rc4 if encrypted else lt.enc_level.pe_both),
+        "prefer_rc4": encrypted,
+        "proxy_type": int(lt.proxy_type_t.none),
+    }
+    if transport is Transport.PROXY:
+        place = urlsplit(config.proxy)
+        named = place.username is not None
+        kinds = lt.proxy_type_t
+        if place.scheme == "socks5":
+            kind = kinds.socks5_pw if named else kinds.socks5
+        else:
+            kind = kinds.http_pw if named else kinds.http
+        pack |= {
+            "proxy_type": int(kind),
+            "proxy_hostname": place.hostname or "",
+            "proxy_port": place.port or 0,
+            "proxy_username": unquote(place.username or ""),
+            "proxy_password": unquote(place.password or ""),
+            "proxy_peer_connections": True,
+            "proxy_tracker_connections": True,
+            "proxy_hostnames": True,
         }
     return pack
 

@@ -172,6 +172,7 @@ def _peer_status(peer: lt.peer_info, web_seed_at: Callable[[Address], str | None
         download_bytes_per_s=peer.payload_down_speed,
         upload_bytes_per_s=peer.payload_up_speed,
         utp=bool(peer.flags & _UTP),
+        encrypted=bool(peer.flags & lt.peer_info.rc4_encrypted),
         peer_id=b"" if web_seed else peer.pid.to_bytes(),
     )
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ossdist.clock import Clock
     from ossdist.config import TransferConfig
     from ossdist.events import OnEvent
+    from ossdist.health.dialling import Dialling
     from ossdist.mirrors.feed import MirrorFeed
     from ossdist.transfer.job import TransferJob
     from ossdist.transfer.metainfo import Metainfo
@@ -71,6 +72,7 @@ class Transfer:
         notes: What went wrong with which source.
         state_kept: The state for resuming describes the files as they were when the swarm was left.
         more: Notified whenever more bytes are verified.
+        dialling: Changes how peers are dialled when the network is in the way.
         feed: The mirrors that are asked beside, or instead of, the swarm.
         checks_v2: A hybrid's pieces were checked by SHA-256 too.
     """
@@ -87,6 +89,7 @@ class Transfer:
     status: TorrentStatus | None = None
     notes: Notes = field(default_factory=Notes)
     state_kept: bool = False
+    dialling: Dialling | None = None
     feed: MirrorFeed | None = None
     checks_v2: bool = True
     _torrent: Torrent | None = None
@@ -119,13 +122,17 @@ class Transfer:
         now_s = self.clock.monotonic_s()
         watch = WatchState(self.swarm, best_bytes=0, news_at_s=now_s, joined_at_s=now_s)
         rate = RateMeter(self.config.rate_window_s)
-        while True:
-            torrent = await self._join(watch.swarm)
-            next_swarm = await self._stay(torrent, watch, rate)
-            if next_swarm is None:
-                return
-            await self.leave()
-            watch = next_swarm
+        try:
+            while True:
+                torrent = await self._join(watch.swarm)
+                next_swarm = await self._stay(torrent, watch, rate)
+                if next_swarm is None:
+                    return
+                await self.leave()
+                watch = next_swarm
+        finally:
+            if self._monitor is not None:
+                self._monitor.end()
 
     async def leave(self, *, keep_state: bool = True) -> None:
         """Leaves the swarm, if it is in one, to the end even if it is cancelled; what is there stays on disk.
@@ -211,7 +218,7 @@ class Transfer:
         self._sequential, self._had_stopped = self._prefer_sequential(()), False
         self._leechers = frozenset()
         if self._peers_possible and self._monitor is None:  # what is in the way is so in every swarm
-            self._monitor = SwarmMonitor(self.on_event)
+            self._monitor = SwarmMonitor(self.on_event, self.dialling)
         torrent = await self.session.add(
             AddTorrent(
                 source=metainfo,
@@ -373,7 +380,10 @@ class Transfer:
         await self._choose_order(torrent, peers)
         if self._monitor is not None and status.state is TorrentState.DOWNLOADING:
             given, counters = self.tally.total(PeerKind.PEER), await self.session.counters()
-            self._monitor.look(self.clock.monotonic_s(), status, peers, counters, bytes_from_peers=given)
+            now_s = self.clock.monotonic_s()
+            if await self._monitor.look(now_s, status, peers, counters, bytes_from_peers=given):
+                for peer in self.job.peers:
+                    await torrent.connect(peer)
         mirrors = sum(1 for peer in peers if peer.kind is PeerKind.WEB_SEED)
         self._peers = len(peers) - mirrors
         fed = self.feed.bytes if self.feed is not None else 0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from ossdist.config import Transport
     from ossdist.transfer.metainfo import Address, InfoHashes, Metainfo
     from ossdist.transfer.subscription import Subscription
 
@@ -134,6 +135,7 @@ class PeerStatus:
         download_bytes_per_s: Payload rate now.
         upload_bytes_per_s: Payload rate now.
         utp: Connected over uTP (BEP 29), not TCP.
+        encrypted: Every byte is obfuscated on the wire.
         peer_id: By which it is known in the swarm (a claim, not a fact); empty for a web seed.
     """
 
@@ -149,6 +151,7 @@ class PeerStatus:
     download_bytes_per_s: int
     upload_bytes_per_s: int
     utp: bool = False
+    encrypted: bool = False
     peer_id: bytes = b""
 
 
@@ -324,6 +327,17 @@ class Torrent(Protocol):
         ...
 
 
+def require_transport(transport: Transport, possible: Sequence[Transport]) -> None:
+    """Refuses one that a session has not.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if transport not in possible:
+        names = ", ".join(each.value for each in possible) or "none"
+        raise ValueError(f"peers cannot be dialled over {transport.value} here; possible: {names}")
+
+
 class Session(Protocol):
     """A party to swarms: listens, dials, keeps torrents."""
 
@@ -355,6 +369,20 @@ class Session(Protocol):
 
         Raises:
             SwarmError: It is closed, or the engine gives no answer.
+        """
+        ...
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """By which it can dial, the one that it begins with first; empty if it dials nobody."""
+        ...
+
+    async def set_transport(self, transport: Transport) -> None:
+        """Dials peers so from now on; connections that stand stay.
+
+        Raises:
+            SwarmError: It is closed.
+            ValueError: It is none of `transports`.
         """
         ...
 

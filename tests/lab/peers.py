@@ -69,11 +69,11 @@ def run_mirror(host: Host, folder: Path, root: Path) -> None:
     until_it_listens(host, MIRROR_PORT)
 
 
-def run_seed(host: Host, channel: Path, state: Path) -> None:
+def run_seed(host: Host, channel: Path, state: Path, *words: str) -> None:
     """tools/seed.py, sharing everything that a channel's folder holds; returns when it does."""
     listen = ("--listen", f"{host.address}:{PEER_PORT}", "--no-dht", "--no-lsd", "--state", str(state))
-    words = (str(channel), "--root", str(channel / "root.json"), "--store", str(channel), "--interval", "1", "--json")
-    process = host.start(sys.executable, str(ROOT / "tools" / "seed.py"), *words, *listen)
+    told = (str(channel), "--root", str(channel / "root.json"), "--store", str(channel), "--interval", "1", "--json")
+    process = host.start(sys.executable, str(ROOT / "tools" / "seed.py"), *told, *listen, *words)
     assert process.stdout is not None
     if not process.stdout.readline():  # the first look is over
         raise LabError(f"{host.name}: the seed has ended")

@@ -26,6 +26,7 @@ from tests.lab.peers import (
     start_aria2,
     start_fetch,
     start_qbittorrent,
+    until_it_listens,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +119,58 @@ def test_behind_a_firewall_that_knows_bittorrent_the_mirror_is_enough(scene: Sce
     campus = network.site("campus", SLOW, nat=True)
     with campus.rules(Rule(protocol="tcp", payload=HANDSHAKE)):
         answer, _ = fetch(scene, campus.host("student"))
-    assert sources(answer) == {**sources(answer), "swarm": 0, "mirror": len(CONTENT)}
+    parts = sources(answer)
+    assert parts["mirror"] > 0
+    assert parts["swarm"] + parts["mirror"] == len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("rule", "transport", "evidence"),
+    [
+        (Rule(protocol="tcp", payload=HANDSHAKE), "encrypted tcp", "ended before the handshake did"),
+        (Rule(protocol="tcp", port=PEER_PORT), "utp", "were not answered"),
+        (Rule(action="reject", protocol="tcp", port=PEER_PORT), "utp", "were refused"),
+    ],
+    ids=["filtered", "dropped", "rejected"],
+)
+def test_peers_are_dialled_round_a_firewall_and_the_next_time_so_from_the_start(
+    network: Network, scene: Scene, rule: Rule, transport: str, evidence: str
+) -> None:
+    client = network.host("client", SLOW)
+    words = ("--no-http", "--peer", f"{scene.seed.address}:{PEER_PORT}")
+    with client.rules(rule):
+        for to, found in (("first", True), ("second", False)):
+            process = start_fetch(client, scene.url, "tool", *words, root=scene.channel.root, to=scene.folder / to)
+            answer, said = answer_of(process)
+            assert answer["ok"] is True, answer
+            assert sources(answer)["swarm"] == len(CONTENT)
+            changes = [line for line in said.splitlines() if line.startswith("peers are dialled over")]
+            assert [line.startswith(f"peers are dialled over {transport}: ") for line in changes] == [True] * found
+            assert all(evidence in line for line in changes)
+
+
+def test_a_seed_that_listens_on_the_webs_port_too_is_found_there(network: Network, scene: Scene) -> None:
+    client, second = network.host("client", SLOW), network.host("second seed", SLOW)
+    run_seed(second, scene.channel.folder, scene.folder / "second", "--listen", f"{second.address}:443")
+    with client.rules(Rule(protocol="tcp", port=PEER_PORT), Rule(protocol="udp", port=PEER_PORT)):
+        answer, _ = fetch(scene, client, "--no-http")
+    assert sources(answer)["swarm"] == len(CONTENT)
+
+
+def test_what_no_other_transport_gets_past_a_proxy_does(network: Network, scene: Scene) -> None:
+    client, proxy = network.host("client", SLOW), network.host("proxy", SLOW)
+    proxy.start("microsocks", "-i", proxy.address, "-p", "1080", "-u", "user", "-P", "secret word")
+    until_it_listens(proxy, 1080)
+    words = ("--no-http", "--peer", f"{scene.seed.address}:{PEER_PORT}", "--exhausted-after", "100")
+    words += ("--proxy", f"socks5://user:secret%20word@{proxy.address}:1080")
+    reject = Rule(action="reject", protocol="tcp", port=PEER_PORT)  # soon said, and UDP is dropped
+    with client.rules(reject, Rule(protocol="udp", port=PEER_PORT)):
+        process = start_fetch(client, scene.url, "tool", *words, root=scene.channel.root, to=scene.folder / "to")
+        answer, said = answer_of(process)
+    assert answer["ok"] is True, answer
+    assert sources(answer)["swarm"] == len(CONTENT)
+    assert "peers are dialled over proxy: " in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize("behaviour", ["goes-silent", "drip-feeds", "lies-in-bitfield"])

@@ -174,6 +174,35 @@ def test_peers_who_come_back_spare_mirrors_again(target: float | None, after: fl
     assert line.from_mirrors - before[1] < 0.1 * (line.from_peers - before[0])
 
 
+@pytest.mark.parametrize("fell_at", [0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 2.5, 3.5])
+@pytest.mark.parametrize("away", [1.5, 2.0, 3.0, 6.0])
+@pytest.mark.parametrize("left", [0.0, 0.01 * MB])
+def test_peers_who_were_away_for_a_moment_spare_mirrors_again(fell_at: float, away: float, left: float) -> None:
+    """Whenever in a window they fall and come back, and whether they give nothing meanwhile or next to nothing."""
+    line = Line(peers=5 * MB, carries=5 * MB, mirrors=5 * MB)
+    line.go(6 + fell_at)
+    assert line.state is not None
+    line.peers = left
+    while line.state.phase is not Phase.HELPING:
+        line.go(POLL_S)
+    line.go(away)
+    line.peers = 5 * MB
+    line.go(18)
+    before = (line.from_peers, line.from_mirrors)
+    line.go(2)
+    assert line.from_mirrors - before[1] < 0.1 * (line.from_peers - before[0])
+
+
+def test_a_trickle_does_not_look_like_coming_back() -> None:
+    """Its blocks come one by one: nothing for a while, and then much for its means."""
+    line = Line(peers=5 * MB, carries=5 * MB, mirrors=5 * MB)
+    line.go(8)
+    for tick in range(200):
+        line.peers = 32_768.0 if tick % 4 == 0 else 0.0
+        line.go(POLL_S)
+    assert sum("now, and" in cause for cause in line.causes) == 0
+
+
 @pytest.mark.parametrize("late_s", [0.5, 1.0, 3.0])
 def test_peers_who_begin_slowly_cost_no_trial(late_s: float) -> None:
     """A transfer of twelve seconds in which both help: leaving peers alone for a while would only take longer."""

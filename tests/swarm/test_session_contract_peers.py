@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ossdist.config import Transport
 from ossdist.errors import SwarmError
 from ossdist.transfer.session import AddTorrent, PeerKind, TorrentState
 from ossdist.transfer.torrent_events import (
@@ -442,6 +443,49 @@ async def test_who_no_longer_wants_to_know_does_not_hold_up_the_next(world: Worl
         asking.cancel()
         await asyncio.wait([asking])
         assert (await session.counters()).dials == 0
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.TCP_ENCRYPTED, Transport.UTP, Transport.UTP_ENCRYPTED])
+@contract
+async def test_peers_are_dialled_as_is_said(world: World, transport: Transport) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(upload_bytes_per_s=100_000), await world.session()
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    await leecher.set_transport(transport)
+    peers = (world.address(seeder),)
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=peers))
+    with leech.subscribe() as subscription:
+        await subscription.until(PieceVerified, timeout_s=DEADLINE_S)
+    found = await leech.peers()
+    utp = transport in {Transport.UTP, Transport.UTP_ENCRYPTED}
+    encrypted = transport in {Transport.TCP_ENCRYPTED, Transport.UTP_ENCRYPTED}
+    assert [(peer.utp, peer.encrypted) for peer in found] == [(utp, encrypted)]
+
+
+@contract
+async def test_another_transport_leaves_connections_as_they_are(world: World) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(upload_bytes_per_s=100_000), await world.session()
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    peers = (world.address(seeder),)
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=peers))
+    with leech.subscribe() as subscription:
+        await subscription.until(PieceVerified, timeout_s=DEADLINE_S)
+    found = await leech.peers()
+    await leecher.set_transport(Transport.UTP)
+    assert [(peer.key, peer.utp) for peer in await leech.peers()] == [(found[0].key, False)]
+
+
+@contract
+async def test_without_a_proxy_peers_cannot_be_dialled_through_one(world: World) -> None:
+    session = await world.session()
+    assert session.transports[0] is Transport.TCP
+    assert Transport.PROXY not in session.transports
+    with pytest.raises(ValueError, match="dialled over proxy here; possible: tcp"):
+        await session.set_transport(Transport.PROXY)
+    await session.close()
+    with pytest.raises(SwarmError, match="closed"):
+        await session.set_transport(Transport.TCP)
 
 
 @contract

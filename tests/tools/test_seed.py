@@ -173,6 +173,7 @@ async def test_what_is_tried_again_and_again_is_said_once(tmp_path: Path, keys: 
     ("words", "reason"),
     [
         (("--upload-limit=-5",), "no whole number of bytes a second"),
+        (("--proxy", "ftp://user:secret@nowhere:1"), "argument --proxy: a proxy is socks5://"),
         (("--dht-node", "router"), "is not HOST:PORT"),
         (("--dht-node", "router:0"), "needs a port"),
     ],
