@@ -6,7 +6,7 @@ Read `Client.download` from top to bottom; each step of it is one call.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
@@ -20,6 +20,7 @@ from ossdist.errors import SwarmError
 from ossdist.health.dialling import Dialling
 from ossdist.metalink.document import Metalink
 from ossdist.metalink.release import sites_of
+from ossdist.metrics import MOST_RELEASES, Metrics, mirror_records, running_transfer, shared_releases
 from ossdist.payload_mirrors import PayloadMirrors
 from ossdist.sharing import Seeding, Sharing, key_of
 from ossdist.store.disk_session import DiskSession
@@ -34,7 +35,7 @@ from ossdist.transfer.outcome import download_report
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -95,6 +96,7 @@ class Client:
             clock=self._clock,
             state_folder=self._config.state_folder,
         )
+        self._transfers: dict[str, tuple[model.Release, Transfer]] = {}
         self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._resources = AsyncExitStack()
 
@@ -271,7 +273,8 @@ class Client:
                 await self._sharing.stop_bytes(release)
                 transfer = await delivery.plan(right, workspace)
                 async with leaving_on_failure(transfer, workspace):
-                    await delivery.transfer_and_verify(transfer)
+                    with self._watching(transfer, release):
+                        await delivery.transfer_and_verify(transfer)
                     upstream = await delivery.check_upstream(transfer)
                     await run_to_end(self._replace(delivery, transfer, workspace))
         return transfer, upstream
@@ -306,6 +309,30 @@ class Client:
     async def stop_sharing(self, release: TrustedRelease) -> None:
         """Leaves a release's swarms; the files stay."""
         await self._sharing.stop(release)
+
+    async def metrics(self) -> Metrics:
+        """What it has done and sees.
+
+        Raises:
+            SwarmError: It is closed.
+        """
+        seedings = self._sharing.all
+        return Metrics(
+            network=await self._session.counters(),
+            transport=self._dialling.transport,
+            shared=await shared_releases(seedings[:MOST_RELEASES]),
+            shared_releases=len(seedings),
+            transfers=tuple(running_transfer(*running) for running in self._transfers.values()),
+            mirrors=mirror_records(self._mirrors.known, self._clock.now().timestamp()),
+        )
+
+    @contextmanager
+    def _watching(self, transfer: Transfer, release: TrustedRelease) -> Generator[None]:
+        self._transfers[key_of(release)] = release.release, transfer
+        try:
+            yield
+        finally:
+            del self._transfers[key_of(release)]
 
     async def _replace(self, delivery: Delivery, transfer: Transfer, workspace: Workspace) -> None:
         """Gives the verified files their final names."""

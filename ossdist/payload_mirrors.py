@@ -26,13 +26,14 @@ from ossdist.release.torrents import paths_in_torrent, web_seed
 from ossdist.store.health_file import load_health, save_health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from ossdist.clock import Clock
     from ossdist.config import ClientConfig, MirrorConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.health import Health
     from ossdist.mirrors.sites import Place
     from ossdist.release import model
 
@@ -138,6 +139,11 @@ class PayloadMirrors:
             sites, wishes(config.mirrors, here), self._health.measured(self._clock.now().timestamp()), rng=self._rng
         )
         return tuple(web_seed(release, ranked.site.url) for ranked in ranking.mirrors)
+
+    @property
+    def known(self) -> Mapping[str, Health]:
+        """How well each mirror did, by its address."""
+        return self._health.all
 
     async def _here(self, public_address: str | None, geo: GeoDatabases) -> Place:
         return await asyncio.to_thread(client_place, self._config.mirrors.place, public_address, geo)

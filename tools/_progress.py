@@ -49,7 +49,7 @@ class ProgressDisplay:
             case _:
                 pass
         for line in _lines(event):
-            self._say(line)
+            self.say(line)
 
     def _progress(self, event: events.Progress) -> None:
         sources = f"{event.peers} peer(s), {event.mirrors} mirror(s)"
@@ -58,7 +58,7 @@ class ProgressDisplay:
         if not self._stream.isatty():
             if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
                 self._last_line_s = time.monotonic()
-                self._say(f"{event.bytes_done} of {event.bytes_total} bytes, {rate}, {left}, {sources}")
+                self.say(f"{event.bytes_done} of {event.bytes_total} bytes, {rate}, {left}, {sources}")
             return
         if self._bar is None:
             self._bar = tqdm(
@@ -77,7 +77,8 @@ class ProgressDisplay:
             self._bar.close()
             self._bar = None
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Says something beside."""
         if self._repeating:
             if line in self._said:
                 return

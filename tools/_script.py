@@ -176,6 +176,13 @@ def listen_address(text: str) -> str:
     return str(Address(str(address), port))
 
 
+def port(text: str) -> int:
+    """A port of this machine, 0 for any."""
+    if re.fullmatch(r"[0-9]{1,5}", text) is None or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
 def dht_node(text: str) -> str:
     """``HOST:PORT`` or ``[IPV6]:PORT``; libtorrent looks the name up."""
     if not _host_and_port(text)[1]:

@@ -32,6 +32,7 @@ class _Arguments(_script.NetworkArguments):
     interval: float
     only: str | None
     upload_limit: int
+    metrics_port: int | None
 
 
 def _parse(argv: Sequence[str]) -> _Arguments:
@@ -42,6 +43,9 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument("--interval", type=_script.seconds, default=60.0, metavar="S", help="default: %(default)g")
     parser.add_argument("--only", metavar="NAME", help="share the releases of this name alone")
     parser.add_argument("--upload-limit", type=_script.byte_rate, default=0, metavar="BYTES_PER_S", help="0 for none")
+    parser.add_argument(
+        "--metrics-port", type=_script.port, metavar="PORT", help="answer Prometheus at 127.0.0.1:PORT; 0 for any"
+    )
     _script.add_network_arguments(parser)
     _script.add_json_argument(parser)
     return parser.parse_args(argv, namespace=_Arguments())
@@ -72,8 +76,14 @@ async def _share(args: _Arguments) -> SeederStatus:
     with ProgressDisplay(repeating=True) as display:
         async with Client(_script.channels(args), root=args.root, config=config) as client:
             seeder = Seeder(client, args.store, only=args.only, on_event=display)
-            with contextlib.suppress(asyncio.CancelledError):
-                await seeder.run(interval_s=args.interval, on_status=_print)
+            async with contextlib.AsyncExitStack() as stack:
+                if args.metrics_port is not None:
+                    from ossdist.prometheus import serve_metrics  # noqa: PLC0415  # an extra
+
+                    url = await stack.enter_async_context(serve_metrics(client, port=args.metrics_port))
+                    display.say(f"metrics are at {url}")
+                with contextlib.suppress(asyncio.CancelledError):
+                    await seeder.run(interval_s=args.interval, on_status=_print)
             return await seeder.status()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ossdist import events
 from ossdist.errors import StorageError, SwarmError
+from ossdist.health.assess import Condition
 from ossdist.health.monitor import SwarmMonitor
 from ossdist.tasks import run_to_end
 from ossdist.transfer.failures import exhausted, storage_error
@@ -175,6 +176,16 @@ class Transfer:
     def metainfo(self) -> Metainfo:
         """The present swarm's torrent as a value."""
         return self.job.torrents[self.swarm]
+
+    @property
+    def peers(self) -> int:
+        """Connected peers at the last look, mirrors not counted."""
+        return self._peers
+
+    @property
+    def condition(self) -> Condition:
+        """How its swarm was at the last look."""
+        return self._monitor.assessment.condition if self._monitor is not None else Condition.UNKNOWN
 
     def verified_until(self, path: str, position: int) -> int:
         """How far a file is verified from ``position`` on.

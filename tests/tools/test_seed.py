@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, cast
 
 import pytest
+import requests
 
 from ossdist.release import layout
 from tests.asynchronous import asynchronous
@@ -56,6 +58,17 @@ def test_it_shares_until_a_signal_and_then_ends_with_the_sum(
         assert done.answer["upload_bytes"] == len(CONTENT)
 
     check()
+
+
+@asynchronous
+async def test_prometheus_is_answered(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": CONTENT})
+    with seed(channel, "--metrics-port", "0") as seeding:
+        url = seeding.says("metrics are at ").rpartition(" ")[2]
+        seeding.until("ready", value=True)
+        answer = await asyncio.to_thread(requests.get, url, timeout=20)
+    assert f'ossdist_shared_bytes{{name="tool",version="1.0"}} {float(len(CONTENT))}' in answer.text
 
 
 @asynchronous
