@@ -103,6 +103,21 @@ class Router(Host):
         far = f"to{machine.address.rpartition('.')[2]}"
         lay(link, machine, self, near=_UPLINK, far=far, address=machine.address, gateway=_GATEWAY)
 
+    def move(self, host: Host, address: str) -> None:
+        """Gives a host another address; what was connected to the old one hears nothing of it.
+
+        Args:
+            host: One of this router's.
+            address: One that nobody has.
+        """
+        far = f"to{host.address.rpartition('.')[2]}"
+        host.run("ip", "address", "delete", host.address, "peer", f"{_GATEWAY}/32", "dev", _UPLINK)
+        host.run("ip", "address", "add", address, "peer", f"{_GATEWAY}/32", "dev", _UPLINK)
+        host.run("ip", "route", "replace", "default", "via", _GATEWAY, "dev", _UPLINK)
+        self.run("ip", "address", "delete", _GATEWAY, "peer", f"{host.address}/32", "dev", far)
+        self.run("ip", "address", "add", _GATEWAY, "peer", f"{address}/32", "dev", far)
+        host.address = address
+
     def _next_address(self) -> str:
         self._machines += 1
         if self._machines > 250:
