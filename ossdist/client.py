@@ -6,7 +6,7 @@ Read `Client.download` from top to bottom; each step of it is one call.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
@@ -22,11 +22,13 @@ from ossdist.metalink.document import Metalink
 from ossdist.metalink.release import sites_of
 from ossdist.metrics import MOST_RELEASES, Metrics, mirror_records, running_transfer, shared_releases
 from ossdist.payload_mirrors import PayloadMirrors
+from ossdist.rates.keeper import RateKeeper
 from ossdist.sharing import Seeding, Sharing, key_of
 from ossdist.store.disk_session import DiskSession
 from ossdist.store.files import read_file
 from ossdist.store.network_file import NetworkFile
 from ossdist.store.reuse import sweep
+from ossdist.store.usage_file import UsageFile
 from ossdist.store.workspace import Workspace
 from ossdist.swarm import LibtorrentSession
 from ossdist.swarm.metainfo import MAX_TORRENT_BYTES
@@ -35,13 +37,14 @@ from ossdist.transfer.outcome import download_report
 from ossdist.transfer.watch import Swarm
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from ossdist.catalog import Place
     from ossdist.config import SwarmConfig
     from ossdist.events import OnEvent
+    from ossdist.mirrors.feed import MirrorFeed
     from ossdist.mirrors.sites import Site
     from ossdist.release import model
     from ossdist.release.report import Check, DownloadReport
@@ -108,6 +111,7 @@ class Client:
             stack.push_async_callback(self._session.close)
             self._dialling = Dialling(self._session, NetworkFile(self._config.state_folder))
             await self._dialling.begin()
+            self._rates = await stack.enter_async_context(self._keep_rates(self._session))
             self._sharing = Sharing(self._session)
             self._resources = stack.pop_all()
         return self
@@ -325,6 +329,21 @@ class Client:
             transfers=tuple(running_transfer(*running) for running in self._transfers.values()),
             mirrors=mirror_records(self._mirrors.known, self._clock.now().timestamp()),
         )
+
+    @asynccontextmanager
+    async def _keep_rates(self, session: Session) -> AsyncGenerator[RateKeeper]:
+        usage = UsageFile(self._config.state_folder)
+        keeper = RateKeeper(session, self._config.rates, self._clock, mirrors=self._feeds, usage=usage)
+        keeping = asyncio.create_task(keeper.run())
+        try:
+            yield keeper
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await keeper.keep()
+
+    def _feeds(self) -> tuple[MirrorFeed, ...]:
+        return tuple(transfer.feed for _, transfer in self._transfers.values() if transfer.feed is not None)
 
     @contextmanager
     def _watching(self, transfer: Transfer, release: TrustedRelease) -> Generator[None]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -215,6 +217,50 @@ class MirrorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A time of the week with limits of its own.
+
+    Attributes:
+        days: 0 for Monday to 6 for Sunday.
+        begins: Local time; included.
+        ends: Local time; not included. If it is not later than ``begins``, that of the next day.
+        upload_bytes_per_s: The most that is sent; infinite for no limit, 0 for nothing.
+        download_bytes_per_s: The most that is fetched; the same.
+    """
+
+    days: frozenset[int] = frozenset(range(7))
+    begins: time = time(0, 0)
+    ends: time = time(0, 0)
+    upload_bytes_per_s: float = math.inf
+    download_bytes_per_s: float = math.inf
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is so late, in local time."""
+        at, day = now.time(), now.weekday()
+        if self.begins < self.ends:
+            return day in self.days and self.begins <= at < self.ends
+        return (day in self.days and at >= self.begins) or ((day - 1) % 7 in self.days and at < self.ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesConfig:
+    """How a client leaves room for others. Fixed limits are in `SwarmConfig`.
+
+    Attributes:
+        background: Take what others on the line leave (`ossdist.rates.background`), instead of a fair part or more.
+        periods: Limits by the time of the week; of several at once the lower ones hold.
+        monthly_upload_bytes: When so much was sent in a calendar month nothing is sent until it is over; None for no
+            cap. Across clients on one machine that have the same `ClientConfig.state_folder`.
+        look_s: How often limits are set anew.
+    """
+
+    background: bool = False
+    periods: tuple[Period, ...] = ()
+    monthly_upload_bytes: int | None = None
+    look_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """Everything that a client can be told.
 
@@ -223,6 +269,7 @@ class ClientConfig:
         transfer: Each transfer.
         fetch: Documents over HTTP.
         mirrors: Payload over HTTP.
+        rates: How it leaves room for others.
         peers_enabled: Use the swarm; without it only mirrors are used and nothing listens.
         mirrors_enabled: Use HTTP mirrors, and the channel's own folder, for payload.
         seed_after: Keep sharing what was downloaded until the client is closed.
@@ -233,6 +280,7 @@ class ClientConfig:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     fetch: FetchConfig = field(default_factory=FetchConfig)
     mirrors: MirrorConfig = field(default_factory=MirrorConfig)
+    rates: RatesConfig = field(default_factory=RatesConfig)
     peers_enabled: bool = True
     mirrors_enabled: bool = True
     seed_after: bool = True

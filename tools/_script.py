@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import _checkout
 import msgspec
 
-from ossdist.config import SwarmConfig, TransferConfig
+from ossdist.config import RatesConfig, SwarmConfig, TransferConfig
 from ossdist.errors import OssdistError
 from ossdist.transfer.metainfo import Address
 
@@ -64,6 +64,8 @@ class NetworkArguments(Arguments):
     dht_node: list[str]
     no_lsd: bool
     proxy: str
+    background: bool
+    monthly_upload: int
     exhausted_after: float | None
 
 
@@ -97,6 +99,16 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="through it peers are dialled if nothing else reaches them: socks5:// or http://[USER:PASSWORD@]HOST:PORT",
     )
     parser.add_argument(
+        "--background", action="store_true", help="take what others on this machine's line leave (Linux)"
+    )
+    parser.add_argument(
+        "--monthly-upload",
+        type=byte_count,
+        default=0,
+        metavar="BYTES",
+        help="when so much was sent in a month nothing is sent until it is over; 0 for no cap",
+    )
+    parser.add_argument(
         "--exhausted-after", type=seconds, metavar="S", help="give up after so many seconds without new data"
     )
 
@@ -119,6 +131,11 @@ def swarm_config(args: NetworkArguments) -> SwarmConfig:
         port_mapping=not local,
         proxy=args.proxy,
     )
+
+
+def rates_config(args: NetworkArguments) -> RatesConfig:
+    """How room is left for others."""
+    return RatesConfig(background=args.background, monthly_upload_bytes=args.monthly_upload or None)
 
 
 def transfer_config(args: NetworkArguments) -> TransferConfig:
@@ -198,10 +215,10 @@ def proxy(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def byte_rate(text: str) -> int:
-    """Bytes a second; 0 for no limit."""
-    if re.fullmatch(r"[0-9]{1,12}", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of bytes a second")
+def byte_count(text: str) -> int:
+    """Bytes, or bytes a second; 0 for no limit."""
+    if re.fullmatch(r"[0-9]{1,15}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of bytes")
     return int(text)
 
 

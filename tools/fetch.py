@@ -187,6 +187,7 @@ def _config(args: _Arguments) -> ClientConfig:
     return ClientConfig(
         swarm=_script.swarm_config(args),
         transfer=_script.transfer_config(args),
+        rates=_script.rates_config(args),
         fetch=FetchConfig(ca_bundle=args.ca_bundle),
         mirrors=_mirror_config(args),
         peers_enabled=not args.no_p2p,

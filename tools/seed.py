@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str]) -> _Arguments:
     parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="may be the channel's own folder")
     parser.add_argument("--interval", type=_script.seconds, default=60.0, metavar="S", help="default: %(default)g")
     parser.add_argument("--only", metavar="NAME", help="share the releases of this name alone")
-    parser.add_argument("--upload-limit", type=_script.byte_rate, default=0, metavar="BYTES_PER_S", help="0 for none")
+    parser.add_argument("--upload-limit", type=_script.byte_count, default=0, metavar="BYTES_PER_S", help="0 for none")
     parser.add_argument(
         "--metrics-port", type=_script.port, metavar="PORT", help="answer Prometheus at 127.0.0.1:PORT; 0 for any"
     )
@@ -72,7 +72,12 @@ async def _seed(args: _Arguments) -> SeederStatus:
 
 async def _share(args: _Arguments) -> SeederStatus:
     swarm = dataclasses.replace(_script.swarm_config(args), upload_bytes_per_s=args.upload_limit)
-    config = ClientConfig(swarm=swarm, transfer=_script.transfer_config(args), state_folder=args.state)
+    config = ClientConfig(
+        swarm=swarm,
+        transfer=_script.transfer_config(args),
+        rates=_script.rates_config(args),
+        state_folder=args.state,
+    )
     with ProgressDisplay(repeating=True) as display:
         async with Client(_script.channels(args), root=args.root, config=config) as client:
             seeder = Seeder(client, args.store, only=args.only, on_event=display)

@@ -28,6 +28,8 @@ class DialConfig:
     Attributes:
         blocked_s: When nobody could be reached for so long. One peer who is switched off is no firewall, but with
             nobody else to ask nothing is lost by trying.
+        proven_s: When nobody can be reached any more over a transport that has worked since the session began: then it
+            is the peers who have gone, and they may come back.
         trial_s: A transport has so long to reach somebody. An attempt that is not answered takes 5 s
             (`ossdist.swarm.settings`), and peers that have failed are dialled again after a pause.
         pause_s: When none has helped, all are tried again after so long; each time after twice as long.
@@ -35,6 +37,7 @@ class DialConfig:
     """
 
     blocked_s: float = 0.5
+    proven_s: float = 60.0
     trial_s: float = 9.0
     pause_s: float = 60.0
     longest_pause_s: float = 960.0
@@ -103,7 +106,8 @@ def step(
     since_s = now_s if state.blocked_since_s is None else state.blocked_since_s
     state = replace(state, blocked_since_s=since_s)
     settled_s = config.trial_s if state.tried else 0.0
-    if now_s - since_s < config.blocked_s or now_s - state.since_s < settled_s or now_s < state.rests_until_s:
+    patience_s = config.proven_s if state.proven else config.blocked_s
+    if now_s - since_s < patience_s or now_s - state.since_s < settled_s or now_s < state.rests_until_s:
         return state, None
     tried = state.tried | {state.transport}
     found = next_of(in_the_way[0].trouble, tried, possible)

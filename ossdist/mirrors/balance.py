@@ -227,9 +227,11 @@ def _while_spared(state: BalanceState, seen: Seen, config: BalanceConfig) -> tup
         if peers < target:
             cause = f"peers bring {_shown(peers)}, which is not enough"
     elif together is not None and peers < together * _ENOUGH:
-        # They may have fallen in the middle of the window, and too late for the short one to be over.
-        least = min(peers, _rates(state.recent, seen)[0]) if seen.now_s > state.recent.now_s else peers
-        state = replace(state, fell=least < together * _NOTICEABLE, alone_bytes_per_s=least)
+        # They may have fallen in the middle of the window, or be on their way up since they are alone.
+        lately = _rates(state.recent, seen)[0] if seen.now_s > state.recent.now_s else peers
+        if lately >= together * _ENOUGH:
+            return state, Budget(0.0)
+        state = replace(state, fell=lately < together * _NOTICEABLE, alone_bytes_per_s=min(peers, lately))
         cause = f"peers bring {_shown(peers)} alone, and {_shown(together)} with mirrors"
     elif seen.now_s - state.since_s >= state.pause_s:
         cause = "to see whether mirrors help now"

@@ -99,7 +99,7 @@ class MirrorFeed:
             target_bytes_per_s=config.target_bytes_per_s,
             most_share=config.most_share,
         )
-        self._budget = 0.0
+        self._budget, self._most = 0.0, config.bytes_per_s or math.inf
         self._seen_s, self._seen_bytes, self._peers_bytes_per_s = -math.inf, 0, 0.0
         self._lanes: set[Lane] = set()
         self._numbers = 0
@@ -130,6 +130,14 @@ class MirrorFeed:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def limit(self, bytes_per_s: float) -> None:
+        """The most that mirrors give from the next look on, beside what was configured.
+
+        Args:
+            bytes_per_s: Infinite for no limit, 0 for nothing.
+        """
+        self._most = min(bytes_per_s, self._config.bytes_per_s or math.inf)
 
     @property
     def feeding(self) -> bool:
@@ -199,9 +207,10 @@ class MirrorFeed:
         self._balance, budget = balance.step(self._balance, seen, self._balance_config)
         if budget.cause:
             self._on_event(events.MirrorsSwitched(budget.bytes_per_s > 0, budget.cause))
-        if budget.bytes_per_s != self._budget:
-            self._budget = budget.bytes_per_s
-            self._fetcher.limit(min(self._budget or math.inf, self._config.bytes_per_s or math.inf))
+        allowed = min(budget.bytes_per_s, self._most)
+        if allowed != self._budget:
+            self._budget = allowed
+            self._fetcher.limit(allowed or math.inf)  # what is under way comes to its end
             self._notify()
         self._watch(now_s)
         self._fill()

@@ -186,7 +186,8 @@ class Exchange:
     @property
     def offer(self) -> Sequence[bool]:
         """Which pieces it gives; empty for none. It changes as pieces come."""
-        return self._store.have if self._owner.running and self._store is not None else ()
+        gives = self._owner.running and not self.host.uplink.closed
+        return self._store.have if gives and self._store is not None else ()
 
     def serve(self, index: int) -> bytes:
         """A piece for a peer.
@@ -277,7 +278,7 @@ class Exchange:
     async def _pull(self, link: Link) -> None:
         """Takes one piece after the other over a connection, as long as there are any."""
         while not link.ended.is_set():
-            offer = link.offer if self.wants_more else ()
+            offer = link.offer if self.wants_more and not self.host.downlink.closed else ()
             index = self._picker.take(offer) if offer else None
             if index is None:
                 link.news.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -58,6 +59,17 @@ class Pipe:
         self._clock = clock
         self._bytes_per_s = bytes_per_s
         self._free_at_s = 0.0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Nothing new may go through."""
+        return self._closed
+
+    def limit(self, bytes_per_s: float) -> None:
+        """Changes the capacity for what asks from now on; infinite for no limit, 0 for nothing."""
+        self._closed = bytes_per_s <= 0
+        self._bytes_per_s = 0 if self._closed or math.isinf(bytes_per_s) else max(1, int(bytes_per_s))
 
     def set_rate(self, bytes_per_s: int) -> None:
         """Changes the capacity for what asks from now on; 0 for no limit."""

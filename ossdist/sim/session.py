@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Self
 
 from ossdist.errors import SwarmError
@@ -152,6 +153,18 @@ class MemorySession:
             redundant_bytes=sum(exchange.redundant_bytes for exchange in exchanges),
             banned_peers=sum(exchange.bans for exchange in exchanges),
         )
+
+    async def set_limits(self, *, upload_bytes_per_s: float, download_bytes_per_s: float) -> None:
+        """Limits all torrents together from now on."""
+        await asyncio.sleep(0)
+        if self._closed:
+            raise SwarmError("the session is closed")
+        limits = ((self.host.uplink, upload_bytes_per_s, self._config.upload_bytes_per_s),)
+        limits += ((self.host.downlink, download_bytes_per_s, self._config.download_bytes_per_s),)
+        for pipe, wanted, configured in limits:
+            pipe.limit(min(wanted, configured or math.inf))
+        for torrent in dict.fromkeys(self._torrents.values()):
+            torrent.exchange.wake()
 
     @property
     def transports(self) -> tuple[Transport, ...]:

@@ -100,6 +100,15 @@ class DiskSession:
             raise SwarmError("the session is closed")
         return NetworkCounters()
 
+    async def set_limits(self, *, upload_bytes_per_s: float, download_bytes_per_s: float) -> None:  # noqa: ARG002
+        """Does nothing: nothing comes or goes through it.
+
+        Raises:
+            SwarmError: It is closed.
+        """
+        if self._closed:
+            raise SwarmError("the session is closed")
+
     @property
     def transports(self) -> tuple[Transport, ...]:
         """None: it dials nobody."""

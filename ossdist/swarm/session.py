@@ -21,7 +21,7 @@ import libtorrent as lt
 from ossdist.errors import SwarmError
 from ossdist.swarm.alerts import ListenFailed, PublicAddress, Routed, StatsReady, TorrentRemoved, convert
 from ossdist.swarm.metainfo import info_hashes_of
-from ossdist.swarm.settings import everybody_is_global, new_peer_id, session_params, transport_settings
+from ossdist.swarm.settings import everybody_is_global, limit_settings, new_peer_id, session_params, transport_settings
 from ossdist.swarm.torrent import LibtorrentTorrent
 from ossdist.tasks import run_to_end
 from ossdist.transfer.metainfo import Metainfo
@@ -115,9 +115,7 @@ class LibtorrentSession:
 
     async def counters(self) -> NetworkCounters:
         """What it has seen of its network."""
-        session = self._session
-        if session is None or self._closing is not None:
-            raise SwarmError("the session is closed")
+        session = self._opened()
         stats = self._stats
         if stats is None:  # whoever asks meanwhile gets the same answer
             stats = self._stats = asyncio.get_running_loop().create_future()
@@ -131,6 +129,11 @@ class LibtorrentSession:
             raise SwarmError("libtorrent does not say what it has counted") from None
         return counters if self._config.dht else replace(counters, dht_nodes=-1)
 
+    async def set_limits(self, *, upload_bytes_per_s: float, download_bytes_per_s: float) -> None:
+        """Limits all torrents together from now on."""
+        pack = limit_settings(upload_bytes_per_s, download_bytes_per_s, self._config)
+        await self._apply(pack)
+
     @property
     def transports(self) -> tuple[Transport, ...]:
         """By which it can dial, the one that it begins with first."""
@@ -138,12 +141,9 @@ class LibtorrentSession:
 
     async def set_transport(self, transport: Transport) -> None:
         """Dials peers so from now on; connections that stand stay."""
-        session = self._session
-        if session is None or self._closing is not None:
-            raise SwarmError("the session is closed")
+        self._opened()
         require_transport(transport, self.transports)
-        pack = transport_settings(transport, self._config)
-        await run_to_end(self._run(lambda: session.apply_settings(pack)))
+        await self._apply(transport_settings(transport, self._config))
 
     async def close(self) -> None:
         """Leaves all swarms and frees every thread, socket and file."""
@@ -177,6 +177,16 @@ class LibtorrentSession:
             raise SwarmError(f"torrent {hashes}: {error}") from error
         torrent.attach(handle, session.remove_torrent)
         return torrent
+
+    def _opened(self) -> lt.session:
+        session = self._session
+        if session is None or self._closing is not None:
+            raise SwarmError("the session is closed")
+        return session
+
+    async def _apply(self, pack: lt.settings_pack) -> None:
+        session = self._opened()
+        await run_to_end(self._run(lambda: session.apply_settings(pack)))
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()

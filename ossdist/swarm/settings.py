@@ -5,6 +5,7 @@ Where a value is not libtorrent's default, the reason stands beside it; the figu
 
 from __future__ import annotations
 
+import math
 import secrets
 import string
 from typing import TYPE_CHECKING
@@ -72,8 +73,8 @@ def settings(config: SwarmConfig) -> lt.settings_pack:
         "enable_upnp": config.port_mapping,
         "enable_natpmp": config.port_mapping,
         "enable_incoming_utp": True,
-        "upload_rate_limit": config.upload_bytes_per_s,
-        "download_rate_limit": config.download_bytes_per_s,
+        "upload_rate_limit": _limit(math.inf, config.upload_bytes_per_s),
+        "download_rate_limit": _limit(math.inf, config.download_bytes_per_s),
         "connections_limit": config.connections,
         "unchoke_slots_limit": config.unchoke_slots,
         "allow_multiple_connections_per_ip": config.same_address_peers,
@@ -171,6 +172,26 @@ def transport_settings(transport: Transport, config: SwarmConfig) -> lt.settings
             "proxy_hostnames": True,
         }
     return pack
+
+
+_NEXT_TO_NOTHING = 1
+"""libtorrent takes 0 for no limit. At one byte a second a block never gets its turn."""
+_MOST = 2**31 - 1
+
+
+def limit_settings(upload_bytes_per_s: float, download_bytes_per_s: float, config: SwarmConfig) -> lt.settings_pack:
+    """libtorrent's settings for rate limits: infinite for none, 0 for nothing at all."""
+    return {
+        "upload_rate_limit": _limit(upload_bytes_per_s, config.upload_bytes_per_s),
+        "download_rate_limit": _limit(download_bytes_per_s, config.download_bytes_per_s),
+        # Who is never sent anything should not be let ask.
+        "unchoke_slots_limit": config.unchoke_slots if upload_bytes_per_s > 0 else 0,
+    }
+
+
+def _limit(wanted: float, configured: int) -> int:
+    limits = [limit for limit in (wanted, configured or math.inf) if not math.isinf(limit)]
+    return min(max(_NEXT_TO_NOTHING, int(min(limits))), _MOST) if limits else 0
 
 
 def everybody_is_global() -> lt.ip_filter:

@@ -372,6 +372,18 @@ class Session(Protocol):
         """
         ...
 
+    async def set_limits(self, *, upload_bytes_per_s: float, download_bytes_per_s: float) -> None:
+        """Limits all torrents together, payload and protocol, from now on.
+
+        Args:
+            upload_bytes_per_s: Infinite for no limit, 0 for nothing at all.
+            download_bytes_per_s: The same.
+
+        Raises:
+            SwarmError: It is closed.
+        """
+        ...
+
     @property
     def transports(self) -> tuple[Transport, ...]:
         """By which it can dial, the one that it begins with first; empty if it dials nobody."""

@@ -101,6 +101,17 @@ def test_one_over_which_peers_were_reached_is_kept() -> None:
     assert state.tried == frozenset()
 
 
+def test_peers_who_go_away_are_not_taken_for_a_firewall() -> None:
+    """Who could be reached in the same way before may come back."""
+    state, _ = step(DialState(transport=Transport.TCP, since_s=0.0), GOOD, 0.0, WITHOUT_PROXY, CONFIG)
+    found = list[float]()
+    for tick in range(1, 400):
+        state, change = step(state, blocked(Trouble.REJECTED), tick / 2, WITHOUT_PROXY, CONFIG)
+        if change is not None:
+            found.append(tick / 2)
+    assert found[0] >= CONFIG.proven_s
+
+
 def test_nothing_is_tried_for_a_moment_of_trouble() -> None:
     state = DialState(transport=Transport.TCP, since_s=0.0)
     for tick in range(100):
@@ -217,7 +228,7 @@ async def test_one_swarm_without_peers_does_not_change_how_another_ones_are_dial
         assert await dialling.look(well, GOOD, tick / 2) is None
         assert await dialling.look(ill, blocked(Trouble.REJECTED), tick / 2) is None
     dialling.leave(well)
-    found = [await dialling.look(ill, blocked(Trouble.REJECTED), 50 + tick / 2) for tick in range(4)]
+    found = [await dialling.look(ill, blocked(Trouble.REJECTED), 50 + tick / 2) for tick in range(126)]
     assert [change.transport for change in found if change is not None] == [Transport.UTP]
     assert session.host.transport is Transport.UTP
     dialling.leave(ill)

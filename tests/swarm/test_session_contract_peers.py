@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,7 @@ from ossdist.transfer.torrent_events import (
 )
 from tests.programs.payload import tree_digests
 from tests.swarm.worlds import DEADLINE_S, add_piece, contract, events_until, until_checked, until_finished
-from tests.torrents import damage, several, single
+from tests.torrents import PIECE_BYTES, damage, several, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -443,6 +444,47 @@ async def test_who_no_longer_wants_to_know_does_not_hold_up_the_next(world: Worl
         asking.cancel()
         await asyncio.wait([asking])
         assert (await session.counters()).dials == 0
+
+
+@pytest.mark.parametrize("who", ["sender", "receiver"])
+@contract
+async def test_with_a_limit_of_nothing_nothing_flows_until_it_is_lifted(world: World, who: str) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(), await world.session()
+    limited = seeder if who == "sender" else leecher
+    await limited.set_limits(
+        upload_bytes_per_s=0 if who == "sender" else math.inf,
+        download_bytes_per_s=0 if who == "receiver" else math.inf,
+    )
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    peers = (world.address(seeder),)
+    leech = await leecher.add(AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=peers))
+    with leech.subscribe() as subscription, pytest.raises(TimeoutError):
+        await subscription.until(PieceVerified, timeout_s=2.0)
+    await limited.set_limits(upload_bytes_per_s=math.inf, download_bytes_per_s=math.inf)
+    await until_finished(leech)
+
+
+@contract
+async def test_a_limit_is_kept_and_the_configured_one_stays(world: World) -> None:
+    payload = single(world.new_folder())
+    seeder, leecher = await world.session(upload_bytes_per_s=200_000), await world.session()
+    await seeder.set_limits(upload_bytes_per_s=50_000, download_bytes_per_s=math.inf)
+    await seeder.add(AddTorrent(source=payload.hybrid, save_path=payload.folder, seed=True))
+    leech = await leecher.add(
+        AddTorrent(source=payload.hybrid, save_path=world.new_folder(), peers=(world.address(seeder),))
+    )
+    loop = asyncio.get_running_loop()
+    begin_s = loop.time()
+    half = payload.hybrid.num_pieces // 2
+    with leech.subscribe() as subscription:
+        for _ in range(half):
+            await subscription.until(PieceVerified, timeout_s=DEADLINE_S)
+    middle_s = loop.time()
+    await seeder.set_limits(upload_bytes_per_s=math.inf, download_bytes_per_s=math.inf)
+    await until_finished(leech)
+    assert middle_s - begin_s > 0.5 * half * PIECE_BYTES / 50_000  # after a burst
+    assert loop.time() - middle_s > 0.3 * half * PIECE_BYTES / 200_000
 
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.TCP_ENCRYPTED, Transport.UTP, Transport.UTP_ENCRYPTED])

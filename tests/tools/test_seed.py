@@ -185,7 +185,7 @@ async def test_what_is_tried_again_and_again_is_said_once(tmp_path: Path, keys: 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--upload-limit=-5",), "no whole number of bytes a second"),
+        (("--upload-limit=-5",), "no whole number of bytes"),
         (("--proxy", "ftp://user:secret@nowhere:1"), "argument --proxy: a proxy is socks5://"),
         (("--dht-node", "router"), "is not HOST:PORT"),
         (("--dht-node", "router:0"), "needs a port"),
@@ -202,3 +202,21 @@ def test_wrong_usage(tmp_path: Path) -> None:
     done = run("seed", tmp_path, "--store", tmp_path)
     assert (done.code, done.out) == (2, "")
     assert "--root" in done.err
+
+
+@asynchronous
+async def test_a_months_upload_is_remembered_and_not_exceeded(tmp_path: Path, keys: Keys) -> None:
+    channel = await make_channel(tmp_path, keys)
+    await publish(channel, {"tool.bin": CONTENT})
+    state = ("--state", tmp_path / "state")
+    with seed(channel, "--monthly-upload", 10 * len(CONTENT), *state, "--background") as seeding:
+        fetch(channel, tmp_path, seeding.until("ready", value=True)["port"])
+        seeding.until("upload_bytes", len(CONTENT))
+        seeding.signal(signal.SIGTERM)
+        seeding.ended()
+    where = (channel.folder, "tool", "--root", channel.root, "--to", tmp_path / "other")
+    with seed(channel, "--monthly-upload", len(CONTENT) // 2, *state) as seeding:
+        peer = ("--peer", f"127.0.0.1:{seeding.until('ready', value=True)['port']}")
+        done = run("fetch", *where, *LOCAL, *peer, "--no-http", "--background", "--exhausted-after", "2", "--json")
+        assert done.answer["ok"] is False
+        seeding.until("upload_bytes", 0)
