@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tools.benchmarks import (
+    asymmetric,
     calibrate,
     fallback,
     flashcrowd,
@@ -19,6 +20,7 @@ from tools.benchmarks import (
     links,
     scale,
     simulator,
+    site,
     startup,
     throughput,
     verify,
@@ -55,6 +57,8 @@ def main() -> None:
     benches.add_parser("startup", help=startup.__doc__)
     benches.add_parser("links", help=links.__doc__)
     benches.add_parser("flashcrowd", help=flashcrowd.__doc__)
+    benches.add_parser("asymmetric", help=asymmetric.__doc__)
+    benches.add_parser("site", help=site.__doc__)
     trouble = benches.add_parser("fallback", help=fallback.__doc__)
     trouble.add_argument("--trials", type=int, default=25, help="of each failure")
     trouble.add_argument("--way-back", type=int, default=3, help="trials of the way back, where there is one")
@@ -86,6 +90,7 @@ def _work(arguments: argparse.Namespace) -> Coroutine[None, None, dict[str, obje
         "startup": lambda: startup.run(**rounds),
         "links": lambda: links.run(**rounds),
         "flashcrowd": lambda: flashcrowd.run(**rounds),
+        "asymmetric": lambda: asymmetric.run(**rounds),
         "fallback": lambda: fallback.run(
             faults=arguments.only or list(fallback.FAULTS),
             trials=arguments.trials,
@@ -94,6 +99,7 @@ def _work(arguments: argparse.Namespace) -> Coroutine[None, None, dict[str, obje
             log=_log,
         ),
         "hybrid": lambda: hybrid.run(size=arguments.mib * MIB, **rounds),
+        "site": lambda: site.run(**rounds),
         "calibrate": lambda: calibrate.run(**rounds),
         "simulator": lambda: simulator.run(plot=arguments.plot, log=_log),
         "scale": lambda: scale.run(releases=arguments.releases, **rounds),

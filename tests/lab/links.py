@@ -48,7 +48,17 @@ def mbit(rate: float) -> float:
     return rate * 1e6
 
 
-def lay(link: Link, machine: Namespace, router: Namespace, *, near: str, far: str, address: str, gateway: str) -> None:
+def lay(
+    link: Link,
+    machine: Namespace,
+    router: Namespace,
+    *,
+    near: str,
+    far: str,
+    address: str,
+    gateway: str,
+    bridge: str | None = None,
+) -> None:
     """Connects a machine with a router, and makes it the machine's way to everywhere.
 
     Args:
@@ -59,6 +69,7 @@ def lay(link: Link, machine: Namespace, router: Namespace, *, near: str, far: st
         far: And in the router.
         address: The machine's.
         gateway: The router's; all of its links may share it.
+        bridge: The router's bridge that the link goes to, as to a switch; None for a link of its own.
 
     Raises:
         LabError: It cannot be made.
@@ -67,8 +78,13 @@ def lay(link: Link, machine: Namespace, router: Namespace, *, near: str, far: st
         _start_forwarder(link, machine, router, near, far)
     else:
         machine.run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", str(router.pid))
-    for space, device, own, other in ((machine, near, address, gateway), (router, far, gateway, address)):
-        space.run("ip", "address", "add", own, "peer", f"{other}/32", "dev", device)
+    if bridge is None:
+        for space, device, own, other in ((machine, near, address, gateway), (router, far, gateway, address)):
+            space.run("ip", "address", "add", own, "peer", f"{other}/32", "dev", device)
+    else:
+        machine.run("ip", "address", "add", f"{address}/24", "dev", near)
+        router.run("ip", "link", "set", far, "master", bridge)
+    for space, device in ((machine, near), (router, far)):
         space.run("ip", "link", "set", device, "up")
     machine.run("ip", "route", "add", "default", "via", gateway, "dev", near)
     for space, device, rate in ((machine, near, link.up_bps), (router, far, link.down_bps)):

@@ -70,10 +70,18 @@ class Namespace:
         """What has gone out on all links so far, headers counted."""
         return self._counted(8)
 
-    def _counted(self, column: int) -> int:
+    def received_on(self, interface: str) -> int:
+        """What has come in on one link so far, headers counted."""
+        return self._counted(0, interface)
+
+    def _counted(self, column: int, interface: str = "") -> int:
         lines = Path(f"/proc/{self.pid}/net/dev").read_text("ascii").splitlines()[2:]
         found = (line.partition(":") for line in lines)
-        return sum(int(counts.split()[column]) for name, _, counts in found if name.strip() != "lo")
+        return sum(
+            int(counts.split()[column])
+            for name, _, counts in found
+            if name.strip() == interface or (not interface and name.strip() != "lo")
+        )
 
     def run(self, *words: str, given: str = "") -> str:
         """Runs a program to its end.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _GATEWAY = "10.77.0.1"
 _UPLINK = "up0"
+_BRIDGE = "br0"
 _ROUTES = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects"
 _MASQUERADE = f"""
 table ip lab_nat {{
@@ -80,6 +81,7 @@ class Router(Host):
         self.subnet = subnet
         self._stack = stack
         self._machines = 0
+        self._bridge: str | None = None
         try:
             self.run("sh", "-c", _ROUTES)
         except BaseException:
@@ -101,7 +103,24 @@ class Router(Host):
     def connect(self, machine: Host, link: Link) -> None:
         """Connects a machine that has an address of this router's."""
         far = f"to{machine.address.rpartition('.')[2]}"
-        lay(link, machine, self, near=_UPLINK, far=far, address=machine.address, gateway=_GATEWAY)
+        gateway = _GATEWAY if self._bridge is None else f"{self.subnet}.1"
+        lay(
+            link,
+            machine,
+            self,
+            near=_UPLINK,
+            far=far,
+            address=machine.address,
+            gateway=gateway,
+            bridge=self._bridge,
+        )
+
+    def bridge(self) -> None:
+        """From now on its machines are connected to one switch: they hear each other's broadcasts."""
+        self.run("ip", "link", "add", _BRIDGE, "type", "bridge", "mcast_snooping", "0")
+        self.run("ip", "address", "add", f"{self.subnet}.1/24", "dev", _BRIDGE)
+        self.run("ip", "link", "set", _BRIDGE, "up")
+        self._bridge = _BRIDGE
 
     def move(self, host: Host, address: str) -> None:
         """Gives a host another address; what was connected to the old one hears nothing of it.
@@ -145,19 +164,22 @@ class Network(Router):
         finally:
             super().close()
 
-    def site(self, name: str, link: Link = FAST, *, nat: bool = False) -> Router:
+    def site(self, name: str, link: Link = FAST, *, nat: bool = False, bridged: bool = False) -> Router:
         """A router of its own, whose hosts share its link.
 
         Args:
             name: For messages.
             link: Between it and the core: a bottleneck that its hosts share.
             nat: Its hosts have its address outside, and cannot be reached from there.
+            bridged: Its hosts are connected to one switch, see `Router.bridge`; their links have no delay then.
         """
         self._sites += 1
         subnet = f"192.168.{self._sites}" if nat else f"10.77.{self._sites}"
         site = Router(name, self._next_address(), subnet, self._stack)
         self._stack.enter_context(site)
         self.connect(site, link)
+        if bridged:
+            site.bridge()
         if nat:
             site.run("nft", "-f", "-", given=_MASQUERADE)
         else:

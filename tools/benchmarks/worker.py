@@ -66,6 +66,7 @@ def main() -> None:
     bare.add_argument("--defaults", action="store_true", help="with libtorrent's own settings")
     for party in (bare, ours):
         party.add_argument("--stay", action="store_true", help="go on sharing until stdin ends")
+        party.add_argument("--lsd", action="store_true", help="find peers in the local network")
     for party in (seed, bare, ours, tracker):
         party.add_argument("--listen", type=_address, default=Address("127.0.0.1", 0))
     update = commands.add_parser("update", help="one update of what is believed of a channel")
@@ -122,8 +123,8 @@ def run_tracker(listen: Address, peers: list[Address]) -> None:
 
 def run_bare(arguments: argparse.Namespace) -> None:
     """Downloads with libtorrent alone, from adding the torrent to its last piece."""
-    ours = session_params(replace(LOCAL, listen=(str(arguments.listen),)))
-    session = lt.session(_default_settings(arguments.listen) if arguments.defaults else ours)
+    ours = session_params(replace(LOCAL, listen=(str(arguments.listen),), lsd=arguments.lsd))
+    session = lt.session(_default_settings(arguments.listen, lsd=arguments.lsd) if arguments.defaults else ours)
     params = _params(arguments.torrent, arguments.save_path)
     params.flags |= lt.torrent_flags.paused
     params.peers = [(peer.host, peer.port) for peer in arguments.peer]
@@ -143,13 +144,13 @@ def run_bare(arguments: argparse.Namespace) -> None:
         sys.stdin.read()
 
 
-def _default_settings(listen: Address) -> lt.settings_pack:
+def _default_settings(listen: Address, *, lsd: bool) -> lt.settings_pack:
     """What libtorrent takes if nobody says anything, but for ways to find peers outside."""
     return {
         "listen_interfaces": str(listen),
         "alert_mask": lt.alert_category.status | lt.alert_category.error,
         "enable_dht": False,
-        "enable_lsd": False,
+        "enable_lsd": lsd,
         "enable_upnp": False,
         "enable_natpmp": False,
     }
@@ -158,7 +159,12 @@ def _default_settings(listen: Address) -> lt.settings_pack:
 async def run_ours(arguments: argparse.Namespace) -> None:
     """Downloads with `Client.download`, from the call to its return."""
     config = ClientConfig(
-        swarm=replace(LOCAL, listen=(str(arguments.listen),), download_bytes_per_s=arguments.download_bytes_per_s),
+        swarm=replace(
+            LOCAL,
+            listen=(str(arguments.listen),),
+            download_bytes_per_s=arguments.download_bytes_per_s,
+            lsd=arguments.lsd,
+        ),
         transfer=TransferConfig(whole_file_hash=not arguments.no_hash),
         mirrors=MirrorConfig(web_seeds=arguments.web_seeds, target_bytes_per_s=arguments.target_bytes_per_s),
         mirrors_enabled=arguments.mirrors,
